@@ -1,0 +1,99 @@
+# stint: `make help` lists what can be made. Everything built goes below build/.
+VERSION  := 0.1.0
+PREFIX   ?= /usr/local
+DESTDIR  ?=
+CC       ?= gcc
+VARIANT  ?= release
+B        := build/$(VARIANT)
+
+PACKAGES := build-essential pkg-config libmicrohttpd-dev libsqlite3-dev libjansson-dev \
+            libcurl4-openssl-dev libarchive-dev libssl-dev libsystemd-dev libinih-dev
+TOOLS    := check clang clang-format clang-tidy libclang-rt-14-dev cppcheck shellcheck mandoc spin \
+            curl jq python3-minimal mmdebstrap systemd systemd-container valgrind systemtap-sdt-dev
+LIBS     := libmicrohttpd sqlite3 jansson libcurl libarchive libcrypto libsystemd inih
+PKG      := pkg-config
+
+WARN     := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
+HARDEN   := -fstack-protector-strong -fstack-clash-protection -fPIE -D_FORTIFY_SOURCE=2
+LINK     := -pie -Wl,-z,relro,-z,now,-z,noexecstack
+OPT      := -O2
+SAN.asan := -fsanitize=address,undefined -fno-sanitize-recover=undefined -U_FORTIFY_SOURCE
+SAN.tsan := -fsanitize=thread -U_FORTIFY_SOURCE
+SAN      := $(SAN.$(VARIANT))
+CFLAGS   += -std=gnu11 -g $(OPT) -fno-omit-frame-pointer -pthread $(WARN) $(HARDEN) $(SAN) -I. \
+            -D_GNU_SOURCE -DSTINT_VERSION='"$(VERSION)"' $(shell $(PKG) --cflags $(LIBS) 2>/dev/null)
+LDFLAGS  += $(LINK) $(SAN) -pthread
+LDLIBS    = $(shell $(PKG) --libs $(LIBS) 2>/dev/null)
+
+ROOMS    := base scheduler storage jobs api
+ARCH     := $(shell uname -m)
+source    = $(wildcard $(1)/*.c) $(wildcard $(1)/*_$(ARCH).S)
+objects   = $(patsubst %,$(B)/%.o,$(basename $(1)))
+HOUSE    := $(call objects,$(foreach r,$(ROOMS),$(call source,$(r))))
+DAEMON   := $(call objects,$(call source,daemon))
+CLI      := $(call objects,$(call source,cli))
+TESTS    := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/test_*.c tests/fault/test_*.c tests/sim/test_*.c))
+TESTLIB  := $(call objects,$(wildcard tests/lib/*.c))
+BENCHES  := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/*.c))
+FUZZERS  := $(patsubst %.c,build/fuzz/%,$(wildcard tests/fuzz/*.c))
+
+.PHONY: all deps tools demo check lint tidy asan tsan bench bench-scheduler fuzz soak install uninstall clean help tests
+.SECONDARY:
+all: $(B)/stintd $(B)/stint ## build the daemon and the command line
+
+$(B)/stintd: $(DAEMON) $(B)/libstint.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+$(B)/stint: $(CLI) $(B)/libstint.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(shell $(PKG) --libs libcurl jansson)
+$(B)/libstint.a: $(HOUSE)
+	rm -f $@ && ar rcs $@ $^
+$(B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+$(B)/%.o: %.S
+	@mkdir -p $(@D)
+	$(CC) -g -I. -MMD -MP -c -o $@ $<
+$(B)/tests/bench/%: $(B)/tests/bench/%.o $(B)/libstint.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lm
+$(B)/tests/%: $(B)/tests/%.o $(TESTLIB) $(B)/libstint.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(shell $(PKG) --libs check)
+build/fuzz/%: %.c
+	@mkdir -p $(@D)
+	clang $(CFLAGS) -fsanitize=fuzzer,address,undefined -U_FORTIFY_SOURCE -o $@ $< \
+	    $(foreach r,$(ROOMS),$(call source,$(r))) $(LDLIBS)
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
+
+deps: ## install what building and running needs (Debian packages)
+	@tests/lib/deps.sh $(PACKAGES)
+tools: ## install what the tests need besides
+	@tests/lib/deps.sh $(PACKAGES) $(TOOLS)
+demo: deps ## run real jobs of each kind on a scratch daemon and show them
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@tests/integration/demo.sh $(B)
+tests: all $(TESTS) ## build the tests without running them
+check: tools ## install, build, run every test and lint
+	@$(MAKE) --no-print-directory -j$$(nproc) tests
+	@tests/run.sh check $(B)
+lint: ## the layers, headers alone, format, words, units, man pages
+	@tests/run.sh lint $(B)
+tidy: ## clang-tidy over the whole house
+	@clang-tidy --quiet $(foreach r,$(ROOMS) daemon cli,$(wildcard $(r)/*.c)) -- $(filter-out -Werror,$(CFLAGS))
+asan tsan: ## the C tests under ASan and UBSan, or under TSan
+	@$(MAKE) --no-print-directory VARIANT=$@ -j$$(nproc) tests
+	@tests/run.sh san build/$@
+bench: all $(BENCHES) ## figures of the whole daemon beside the machine's floors
+	@tests/bench/run.sh $(B)
+bench-scheduler: all $(BENCHES) ## figures of the scheduler beside its peers
+	@tests/bench/scheduler.sh $(B)
+fuzz: $(FUZZERS) ## every parser, T seconds each (T=60)
+	@tests/run.sh fuzz build/fuzz $(or $(T),60)
+soak: tests ## the long ones: 200 kill -9 rounds, many seeds
+	@tests/run.sh soak $(B)
+install: all ## into DESTDIR and PREFIX, with unit files and manual
+	@systemd/install.sh install "$(DESTDIR)" "$(PREFIX)" $(B)
+uninstall: ## take away what install put there; jobs stay
+	@systemd/install.sh uninstall "$(DESTDIR)" "$(PREFIX)" $(B)
+clean: ## remove build/
+	rm -rf build
+help: ## this list
+	@sed -n 's/^\([a-z][a-z -]*\):.*## /\1\t/p' Makefile | expand -t 18
