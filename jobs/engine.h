@@ -1,0 +1,129 @@
+/* engine.h: the shell round the core. Tasks call it; it feeds events to the core on the commit
+ * thread, carries the core's update through storage, and only then answers, starts and stops.
+ *
+ * Every call here parks the calling task until its answer is durable, unless it says otherwise.
+ * They answer 0 (ENGINE_OK), another positive enum engine_answer, or a negative errno. */
+#ifndef JOBS_ENGINE_H
+#define JOBS_ENGINE_H
+
+#include "jobs/joblog.h"
+#include "jobs/kind.h"
+#include "storage/store.h"
+
+struct engine;
+struct group;
+
+enum engine_answer {
+    ENGINE_OK = 0,
+    ENGINE_NOT_FOUND,
+    ENGINE_FINAL,      /* it has ended: the job in ret says how */
+    ENGINE_STOPPING,   /* asked to stop, it will end; the job in ret says until when */
+    ENGINE_CONFLICT,   /* not possible in this state: the job in ret says which */
+    ENGINE_FULL,       /* bounded backlog of requests or jobs: try later */
+    ENGINE_UNWRITABLE, /* the store cannot be written now (disk full, read-only): try later */
+    ENGINE_DRAINING,   /* the daemon is about to stop */
+    ENGINE_KEY_REUSED, /* this Idempotency-Key came with another request */
+    ENGINE_TIMEOUT,    /* of engine_wait */
+};
+
+struct engine_options {
+    struct store *store; /* borrowed; its writer is the engine's alone from now on */
+    const struct kind_config *kinds; /* borrowed */
+    uint32_t running_max;            /* attempts at once, all kinds; 0 = 10,000 */
+    uint32_t kind_max[KIND_COUNT];   /* at once of a kind; 0 = the kind's default */
+    uint32_t backlog_max;            /* requests not yet committed; 0 = 4,096 */
+    uint64_t jobs_waiting_max;       /* 0 = no limit */
+    uint32_t readers;                /* reading threads; 0 = 2 */
+    uint32_t crashes_max;            /* then poison; 0 = 3 */
+    uint64_t seed;
+};
+
+/* In the root task. Loads live jobs, takes back those of a dead epoch (their crash counted),
+ * clears what their attempts left, starts the threads, and begins to run jobs. Attempts are
+ * tasks of group. */
+int engine_open(const struct engine_options *options, struct group *group, struct engine **ret,
+                char *why /* STORE_WHY_BYTES */);
+/* No attempt starts any more; running ones have until deadline_ns, are then stopped and go back
+ * to the queue with reason shutdown, not counted. Submissions answer ENGINE_DRAINING. */
+int engine_drain(struct engine *engine, uint64_t deadline_ns);
+void engine_close(struct engine *engine); /* after the drain; stops the threads */
+/* New limits at a reload. Any task. */
+void engine_limits(struct engine *engine, const struct engine_options *options);
+
+/* Submits all or none. specs are taken (freed) whatever the answer. ids are consecutive from
+ * *ret_first_id. key: Idempotency-Key or NULL; *ret_replayed says that an earlier answer is
+ * given again. */
+struct submit_options {
+    const char *key;
+    uint64_t fingerprint;
+};
+int engine_submit(struct engine *engine, struct spec **specs, size_t count,
+                  const struct submit_options *options, uint64_t *ret_first_id,
+                  bool *ret_replayed);
+
+/* One job by id, with the newest commit; *ret is the caller's. */
+int engine_get(struct engine *engine, uint64_t id, struct job **ret);
+/* Parks until it is final or deadline_ns: ENGINE_OK or ENGINE_TIMEOUT, *ret is the job as it
+ * then is. */
+int engine_wait(struct engine *engine, uint64_t id, uint64_t deadline_ns, struct job **ret);
+
+struct cancel_options {
+    int64_t grace_ms; /* -1 = the job's own */
+    bool force;       /* kill at once */
+};
+int engine_cancel(struct engine *engine, uint64_t id, const struct cancel_options *options,
+                  struct job **ret);
+int engine_hold(struct engine *engine, uint64_t id, struct job **ret);
+int engine_release(struct engine *engine, uint64_t id, struct job **ret);
+/* Final: a new job like it, linked by retry_of. Retrying: its wait ends now. */
+int engine_retry(struct engine *engine, uint64_t id, struct job **ret);
+
+struct job_page {
+    struct job **jobs; /* spec and result included */
+    size_t count;
+    uint64_t next; /* cursor, 0 = the end */
+};
+int engine_list(struct engine *engine, const struct job_filter *filter, struct job_page *ret);
+void job_page_deinit(struct job_page *page);
+
+struct attempt_list {
+    struct attempt_record *items;
+    size_t count;
+};
+int engine_attempts(struct engine *engine, uint64_t id, struct attempt_list *ret);
+void attempt_list_deinit(struct attempt_list *list);
+
+struct queue_view {
+    struct queue_record record;
+    uint64_t counts[JOB_STATE_COUNT]; /* waiting and live ones now; finished ones ever */
+    int64_t oldest_ms;                /* how long the oldest queued job waits; 0 = none */
+};
+struct queue_list {
+    struct queue_view *items;
+    size_t count;
+};
+int engine_queues(struct engine *engine, struct queue_list *ret); /* by name */
+void queue_list_deinit(struct queue_list *list);
+struct queue_settings {
+    int64_t concurrency; /* -1 = leave */
+    int paused;          /* -1 = leave */
+};
+int engine_queue_set(struct engine *engine, const char *name,
+                     const struct queue_settings *settings);
+
+struct joblogs *engine_logs(struct engine *engine);
+
+/* Counters; any thread, does not park. */
+struct engine_stats {
+    uint64_t counts[JOB_STATE_COUNT]; /* waiting and live ones now; finished ones ever */
+    uint64_t submitted, started[KIND_COUNT], ended[REASON_COUNT], attempts_failed;
+    uint64_t commits, commit_changes, commit_failures, commit_ns_total, commit_ns_max;
+    uint64_t backlog, superseded, recovered, poisoned;
+    uint64_t waiting_since_ms_oldest;
+    bool writable, draining;
+    uint64_t epoch;
+    struct store_info store;
+};
+void engine_stats(struct engine *engine, struct engine_stats *ret);
+
+#endif
