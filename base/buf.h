@@ -22,6 +22,8 @@ void buf_clear(struct buf *b); /* len 0, memory kept, failed forgotten */
 bool buf_failed(const struct buf *b);
 /* Room for at least len more bytes behind data+len; NULL (and failed) without memory. */
 char *buf_reserve(struct buf *b, size_t len);
+/* len bytes were written into that room: they are content now. */
+void buf_commit(struct buf *b, size_t len);
 void buf_put(struct buf *b, const void *data, size_t len);
 void buf_puts(struct buf *b, const char *s);
 void buf_putc(struct buf *b, char c);

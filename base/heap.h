@@ -29,6 +29,7 @@ int heap_reserve(struct heap *h, uint32_t len);
 int heap_push(struct heap *h, struct heap_node *node); /* 0 or -ENOMEM, nothing changed then */
 struct heap_node *heap_peek(const struct heap *h);     /* NULL when empty */
 struct heap_node *heap_pop(struct heap *h);            /* NULL when empty */
+/* Nothing happens when node->index is HEAP_NONE, so that it may be removed twice. */
 void heap_remove(struct heap *h, struct heap_node *node);
 void heap_moved(struct heap *h, struct heap_node *node); /* its order changed */
 

@@ -17,6 +17,11 @@ struct map {
     size_t len, cap; /* cap is 0 or a power of two */
 };
 
+/* Names come from outside: whoever knows the seed can choose names that collide and make every
+ * search slow. The daemon sets a secret one at its start, before the first map; without it the
+ * order of map_next() is the same in every run, which simulations need. */
+void map_seed(uint64_t secret_0, uint64_t secret_1);
+
 void map_deinit(struct map *m); /* a zeroed map is an empty map */
 void *map_find(const struct map *m, uint64_t id);
 int map_put(struct map *m, uint64_t id, void *value); /* replaces; 0 or -ENOMEM */
