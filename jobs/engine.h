@@ -29,6 +29,9 @@ enum engine_answer {
 struct engine_options {
     struct store *store; /* borrowed; its writer is the engine's alone from now on */
     const struct kind_config *kinds; /* borrowed */
+    /* By enum job_kind, KIND_COUNT of them, borrowed; NULL = exec, http and file. With a table
+     * of its own (tests) the engine opens no struct kinds. */
+    const struct kind *const *kind_table;
     uint32_t running_max;            /* attempts at once, all kinds; 0 = 10,000 */
     uint32_t kind_max[KIND_COUNT];   /* at once of a kind; 0 = the kind's default */
     uint32_t backlog_max;            /* requests not yet committed; 0 = 4,096 */

@@ -13,6 +13,8 @@
 
 struct joblog;
 
+#define KIND_STOP_LOOK_MS 100
+
 enum outcome_kind {
     OUTCOME_SUCCEEDED,
     OUTCOME_FAILED,       /* may be tried again */
@@ -41,6 +43,11 @@ struct attempt {
     struct joblog *log;
     const struct kind_config *config;
     int64_t deadline_at_ms; /* wall clock, for STINT_DEADLINE; 0 = none */
+    /* Grace between the polite and the certain kill: -1 = the spec's own, 0 = kill at once.
+     * Written before the attempt's task is cancelled; it may fall to 0 while the attempt is
+     * stopping (a second cancel with force), so a kind that waits for a grace to pass looks
+     * again every KIND_STOP_LOOK_MS. Never NULL. */
+    const _Atomic int64_t *stop_grace_ms;
     void *kinds;            /* struct kinds *: what the kinds share while the daemon runs */
 };
 
