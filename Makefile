@@ -9,7 +9,7 @@ B        := build/$(VARIANT)
 PACKAGES := build-essential pkg-config libmicrohttpd-dev libsqlite3-dev libjansson-dev \
             libcurl4-openssl-dev libarchive-dev libssl-dev libsystemd-dev libinih-dev
 TOOLS    := check clang clang-format clang-tidy libclang-rt-14-dev cppcheck shellcheck mandoc spin \
-            curl jq python3-minimal mmdebstrap systemd systemd-container valgrind systemtap-sdt-dev
+            curl jq python3 mmdebstrap systemd systemd-container valgrind systemtap-sdt-dev
 LIBS     := libmicrohttpd sqlite3 jansson libcurl libarchive libcrypto libsystemd inih
 PKG      := pkg-config
 
@@ -19,6 +19,7 @@ LINK     := -pie -Wl,-z,relro,-z,now,-z,noexecstack
 OPT      := -O2
 SAN.asan := -fsanitize=address,undefined -fno-sanitize-recover=undefined -U_FORTIFY_SOURCE
 SAN.tsan := -fsanitize=thread -U_FORTIFY_SOURCE
+SAN.fuzz := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -U_FORTIFY_SOURCE
 SAN      := $(SAN.$(VARIANT))
 CFLAGS   += -std=gnu11 -g $(OPT) -fno-omit-frame-pointer -pthread $(WARN) $(HARDEN) $(SAN) -I. \
             -D_GNU_SOURCE -DSTINT_VERSION='"$(VERSION)"' $(shell $(PKG) --cflags $(LIBS) 2>/dev/null)
@@ -35,9 +36,9 @@ CLI      := $(call objects,$(call source,cli))
 TESTS    := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/test_*.c tests/fault/test_*.c tests/sim/test_*.c))
 TESTLIB  := $(call objects,$(wildcard tests/lib/*.c))
 BENCHES  := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/*.c))
-FUZZERS  := $(patsubst %.c,build/fuzz/%,$(wildcard tests/fuzz/*.c))
+FUZZERS  := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-.PHONY: all deps tools demo check lint tidy asan tsan bench bench-scheduler fuzz soak install uninstall clean help tests
+.PHONY: all deps tools demo check lint tidy asan tsan bench bench-scheduler fuzz fuzzers fuzz-programs soak install uninstall clean help tests
 .SECONDARY:
 all: $(B)/stintd $(B)/stint ## build the daemon and the command line
 
@@ -57,10 +58,8 @@ $(B)/tests/bench/%: $(B)/tests/bench/%.o $(B)/libstint.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lm
 $(B)/tests/%: $(B)/tests/%.o $(TESTLIB) $(B)/libstint.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(shell $(PKG) --libs check)
-build/fuzz/%: %.c
-	@mkdir -p $(@D)
-	clang $(CFLAGS) -fsanitize=fuzzer,address,undefined -U_FORTIFY_SOURCE -o $@ $< \
-	    $(foreach r,$(ROOMS),$(call source,$(r))) $(LDLIBS)
+$(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/libstint.a
+	$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
 deps: ## install what building and running needs (Debian packages)
@@ -85,7 +84,10 @@ bench: all $(BENCHES) ## figures of the whole daemon beside the machine's floors
 	@tests/bench/run.sh $(B)
 bench-scheduler: all $(BENCHES) ## figures of the scheduler beside its peers
 	@tests/bench/scheduler.sh $(B)
-fuzz: $(FUZZERS) ## every parser, T seconds each (T=60)
+fuzzers: ## build the fuzzers without running them
+	@$(MAKE) --no-print-directory CC=clang VARIANT=fuzz fuzz-programs
+fuzz-programs: $(FUZZERS)
+fuzz: fuzzers ## every parser, T seconds each (T=60)
 	@tests/run.sh fuzz build/fuzz $(or $(T),60)
 soak: tests ## the long ones: 200 kill -9 rounds, many seeds
 	@tests/run.sh soak $(B)

@@ -1,0 +1,70 @@
+# shellcheck shell=bash
+# One step is one program: it is run below a time limit, its output is kept back unless it
+# fails, and what it says about its own tests is counted.
+
+# The jobs of an outer make are not ours to share.
+unset MAKEFLAGS MFLAGS MAKELEVEL
+
+passed=0 failed=0 time_factor=1
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+# Check's own limit of 4 s is too near on a busy machine; ours (below) ends a hung program.
+export CK_DEFAULT_TIMEOUT=60 CK_VERBOSITY=normal
+
+# count_check OUT: adds up the lines "100%: Checks: 9, Failures: 0, Errors: 0".
+count_check() {
+    awk '/^[0-9]+%: Checks: / { gsub(/[^0-9 ]/, ""); ok += $2 - $3 - $4; bad += $3 + $4 }
+         END { print ok + 0, bad + 0 }' "$1"
+}
+
+# count_lines OUT: adds up the lines "ok NAME" and "FAIL NAME".
+count_lines() {
+    awk '/^ok / { ok++ } /^FAIL / { bad++ } END { print ok + 0, bad + 0 }' "$1"
+}
+
+# count_status OUT: a program that says nothing of its own: the exit status alone counts.
+count_status() {
+    echo "1 0"
+}
+
+# step NAME SECONDS COUNT COMMAND...
+# A program that fails without a failure counted, or succeeds without a test counted, is one
+# failure: a crash must not hide behind its own silence.
+step() {
+    local name=$1 limit=$(($2 * time_factor)) count=$3 out=$scratch/out rc start took ok bad
+    shift 3
+    [[ -z ${ONLY:-} || $name == *"$ONLY"* ]] || return 0
+    start=$(date +%s%N)
+    timeout -k 10 "$limit" "$@" >"$out" 2>&1 </dev/null
+    rc=$?
+    took=$((($(date +%s%N) - start) / 10000000))
+    read -r ok bad <<<"$("$count" "$out")"
+    if [ "$rc" -ne 0 ] && [ "$bad" -eq 0 ]; then
+        bad=1
+        [ "$count" != count_status ] || ok=0
+    elif [ "$rc" -eq 0 ] && [ "$((ok + bad))" -eq 0 ]; then
+        echo "no result line" >>"$out"
+        bad=1
+    fi
+    passed=$((passed + ok)) failed=$((failed + bad))
+    if [ "$bad" -eq 0 ]; then
+        printf 'ok   %-52s %4d %4d.%02d s\n' "$name" "$ok" $((took / 100)) $((took % 100))
+        return 0
+    fi
+    printf 'FAIL %-52s %4d %4d.%02d s  exit status %d%s\n' "$name" "$bad" \
+        $((took / 100)) $((took % 100)) "$rc" "$([ "$rc" -ne 124 ] || echo ", over $limit s")"
+    sed 's/^/    /' "$out"
+}
+
+# missing NAME WHY: what should be there and is not counts as failed, never as skipped.
+missing() {
+    failed=$((failed + 1))
+    printf 'FAIL %s: %s\n' "$1" "$2"
+}
+
+summary() {
+    echo "$passed passed, $failed failed"
+    [ "$failed" -eq 0 ]
+    exit
+}
