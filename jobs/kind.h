@@ -49,9 +49,6 @@ struct attempt {
      * again every KIND_STOP_LOOK_MS. Never NULL. */
     const _Atomic int64_t *stop_grace_ms;
     void *kinds; /* struct kinds *: what the kinds share while the daemon runs */
-    /* How long a stop may take, read when the task is cancelled and again while it stops, so
-     * that a later, harder cancel shortens it. NULL or -1 = the job's own; 0 = kill at once. */
-    const _Atomic int64_t *stop_grace_ms;
     _Atomic uint64_t *progress_bytes; /* file jobs: bytes done so far; NULL = nobody looks */
 };
 
@@ -64,8 +61,8 @@ struct kind_config {
     uint64_t http_response_bytes_max; /* kept in the result */
     uint64_t log_bytes_max;           /* of one attempt; the rest is cut and said so */
     bool cgroups;                     /* use them where the system lets us */
-    bool limits_optional;       /* run a job whose limits cannot be enforced, and say so in its
-                                   result,       instead of refusing it */
+    /* Run a job whose limits cannot be enforced, and say so in its result, not refuse it. */
+    bool limits_optional;
     uint64_t extract_bytes_max; /* of one extracted archive; 0 = 64 GiB */
 };
 
