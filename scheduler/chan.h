@@ -9,12 +9,14 @@
 
 struct chan;
 
-/* NULL without memory. size may be 0 (a signal), at most CHAN_ELEMENT_BYTES_MAX. */
+/* NULL without memory. element_bytes may be 0 (a signal), at most CHAN_ELEMENT_BYTES_MAX; more
+ * slots than CHAN_CAP_MAX count as more than there is memory. */
 struct chan *chan_new(size_t element_bytes, size_t cap);
 /* Nobody may wait in it or use it after. NULL is harmless. */
 void chan_free(struct chan *c);
 
 #define CHAN_ELEMENT_BYTES_MAX 4096
+#define CHAN_CAP_MAX (UINT32_C(1) << 30)
 
 /* 0, -EPIPE when closed, -ETIMEDOUT at deadline_ns (0 = none), or the cancel reason. */
 int chan_send(struct chan *c, const void *element, uint64_t deadline_ns);

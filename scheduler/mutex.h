@@ -13,7 +13,7 @@
 struct task;
 
 struct mutex {
-    _Atomic uint32_t word;       /* locked | waiters | hand-off; see mutex.c */
+    _Atomic uint32_t word;       /* locked, has waiters, has woken one; see mutex.c */
     _Atomic uint32_t queue_lock; /* guards waiters */
     struct task *_Atomic owner;
     struct list waiters;

@@ -15,13 +15,19 @@ struct waitgroup {
     _Atomic uint32_t lock; /* guards all below */
     int64_t count;
     uint32_t add_ones;
-    const void *add_site;
+    const char *add_site;
     struct list waiters;
 };
 
 void waitgroup_init(struct waitgroup *w);
-void waitgroup_add(struct waitgroup *w, int64_t n); /* below zero is our own bug: aborts */
-void waitgroup_done(struct waitgroup *w);           /* add(-1); any thread */
+/* Any thread. Below zero is our own bug: aborts. site: "file.c:42", for the report. */
+void waitgroup_add_at(struct waitgroup *w, int64_t n, const char *site);
+#define WAITGROUP_STR2(x) #x
+#define WAITGROUP_STR(x) WAITGROUP_STR2(x)
+#define waitgroup_add(w, n) waitgroup_add_at((w), (n), __FILE__ ":" WAITGROUP_STR(__LINE__))
+void waitgroup_done(struct waitgroup *w); /* add(-1); any thread */
+/* Parks until the count is zero. 0, -ETIMEDOUT at deadline_ns (0 = none), or the cancel reason.
+ */
 int waitgroup_wait(struct waitgroup *w, uint64_t deadline_ns);
 
 #endif
