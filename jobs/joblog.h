@@ -24,7 +24,7 @@ void joblogs_close(struct joblogs *logs);
 /* The writer's side; tasks. */
 int joblog_start(struct joblogs *logs, uint64_t job_id, uint32_t fence, struct joblog **ret);
 /* Beyond bytes_max the rest is dropped and one line says so. 0 or a negative errno (disk full:
- * dropped, counted). */
+ * dropped, counted). A NULL log drops everything. */
 int joblog_write(struct joblog *log, enum log_stream stream, const void *data, size_t len);
 uint64_t joblog_bytes(const struct joblog *log);
 void joblog_end(struct joblog *log); /* wakes followers; NULL is harmless */
@@ -41,7 +41,8 @@ int joblog_view(struct joblogs *logs, uint64_t job_id, uint32_t fence, struct jo
 /* Parks until the log has more than bytes, or ended. 0, -ETIMEDOUT, or the cancel reason. */
 int joblog_follow(struct joblogs *logs, uint64_t job_id, uint32_t fence, uint64_t bytes,
                   uint64_t deadline_ns);
-/* Only one stream's bytes of [offset, offset+len) of the whole; appends to ret. */
+/* Only one stream's bytes of [offset, offset+len) of the whole (STREAM_NONE: all of them);
+ * appends to ret. */
 struct buf;
 int joblog_read_stream(const struct joblog_view *view, enum log_stream stream, uint64_t offset,
                        uint64_t len, struct buf *ret);
