@@ -1,6 +1,27 @@
 /* spec.h: the document a user submits, read into a struct, or refused with the place and the
  * reason. The same code reads it again from the store when the job starts. One table per object
- * says field, type, bounds and where it goes; the manual's list is written from it. */
+ * says field, type, bounds and where it goes; the manual's list is written from it.
+ *
+ *     {"exec": {"argv": ["convert", "in.png", "out.jpg"]}, "queue": "images", "retry": 3}
+ *     {"http": {"url": "https://example.org/hook", "json": {"n": 1}}, "timeout": "30s"}
+ *     {"file": {"op": "copy", "from": "/srv/a", "to": "/srv/b", "recursive": true}}
+ *
+ * Exactly one of exec, http, file says the kind. A file job names its operation by "op" beside
+ * its other fields, and not as {"file": {"copy": {…}}}: it is one level less to type and to
+ * balance, "from" and "to" mean the same in every operation, and a wrong operation can be
+ * answered with the list of right ones.
+ *
+ * null is absent, so that what is shown of a job can be sent again. Unknown fields are refused
+ * by name, and so is a field that has no meaning for its operation: what is silently ignored is
+ * a misunderstanding that nobody notices. A name twice in one object is refused too, since
+ * readers of JSON differ in which one they take.
+ *
+ * S1  what spec_from_text accepted once, it accepts again from the store, by a newer version
+ *     too: bounds may be widened, never narrowed.
+ * S2  a refusal has freed all it made and written nothing but *fault.
+ *
+ * Nothing here parks, takes a lock or reads a clock. It needs a few KiB of stack: the depth of
+ * a document is known before jansson, which recurses, sees it. */
 #ifndef JOBS_SPEC_H
 #define JOBS_SPEC_H
 
@@ -10,6 +31,7 @@
 
 #define SPEC_DOCUMENT_BYTES_MAX (1u << 20)
 #define SPEC_JSON_DEPTH_MAX 32
+#define SPEC_JSON_VALUES_MAX 500000 /* in one body: bounds what jansson may cost */
 #define SPEC_ARGV_MAX 1024
 #define SPEC_ENV_MAX 256
 #define SPEC_TAGS_MAX 16
@@ -44,6 +66,8 @@ struct http_spec {
     size_t body_len;
     int *expect; /* status codes; none = 200 … 299 */
     unsigned expect_count;
+    int *retry_status; /* status codes to try again on, besides the usual ones */
+    unsigned retry_status_count;
     unsigned follow;             /* redirects allowed */
     char *save_to;               /* file below a configured root; NULL = in the result */
     uint64_t response_bytes_max; /* 0 = the kind's default */

@@ -1,0 +1,202 @@
+#include "jobs/spec.h"
+
+#include "base/buf.h"
+#include "base/own.h"
+#include "base/str.h"
+#include "jobs/spec_parts.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+OWN_DEFINE(struct spec, spec_free);
+OWN_DEFINE(json_t, json_decref);
+
+static struct spec *new_spec(void)
+{
+    struct spec *spec = calloc(1, sizeof *spec);
+
+    if (spec == NULL)
+        return NULL;
+    /* The tables say these in words, as each field's fallback. */
+    spec->timeout_ms = INT64_C(3600) * 1000;
+    spec->retry = (struct retry_spec){
+        .max_attempts = 10, .base_ms = 5000, .factor = 2, .cap_ms = INT64_C(3600) * 1000};
+    spec->exec.stop_signal = SIGTERM;
+    spec->exec.stop_grace_ms = 10000;
+    spec->file.mode = 0644;
+    return spec;
+}
+
+static void free_strings(char **strings)
+{
+    for (size_t i = 0; strings != NULL && strings[i] != NULL; i++)
+        free(strings[i]);
+    free(strings);
+}
+
+static void free_pairs(struct spec_pair *pairs, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        free(pairs[i].name);
+        free(pairs[i].value);
+    }
+    free(pairs);
+}
+
+static void free_exec(struct exec_spec *exec)
+{
+    free_strings(exec->argv);
+    free(exec->cwd);
+    free_pairs(exec->env, exec->env_count);
+    free(exec->stdin_text);
+    free(exec->success_codes);
+    free(exec->fail_codes);
+    free(exec->hold_codes);
+    free(exec->retry_codes);
+}
+
+static void free_http(struct http_spec *http)
+{
+    free(http->method);
+    free(http->url);
+    free_pairs(http->headers, http->headers_count);
+    free(http->body);
+    free(http->expect);
+    free(http->retry_status);
+    free(http->save_to);
+}
+
+static void free_file(struct file_spec *file)
+{
+    free(file->from);
+    free(file->to);
+    free(file->algorithm);
+    free(file->expect);
+    free(file->format);
+    free(file->text);
+}
+
+/* Everything but the document. */
+static int read_fields(const json_t *object, struct spec **ret, struct spec_fault *fault)
+{
+    if (!json_is_object(object))
+        return spec_refuse(NULL, fault, "must be an object: {\"exec\": {\"argv\": [...]}}");
+
+    OWN(spec_free) struct spec *spec = new_spec();
+    if (spec == NULL)
+        return -ENOMEM;
+
+    int r = spec_read_table(&spec_table_job, object, spec, NULL, fault);
+    if (r < 0)
+        return r;
+    if (spec->queue == NULL)
+        spec->queue = str_dup("default");
+    if (spec->queue == NULL)
+        return -ENOMEM;
+    *ret = TAKE(spec);
+    return 0;
+}
+
+/* ",web,img,": a tag is found by its name between commas. */
+static char *join_tags(const struct spec *spec)
+{
+    OWN_BUF struct buf b = BUF_INIT;
+
+    buf_putc(&b, ',');
+    for (unsigned i = 0; i < spec->tags_count; i++) {
+        buf_puts(&b, spec->tags[i]);
+        buf_putc(&b, ',');
+    }
+    return buf_take(&b);
+}
+
+/* false: no memory for the copy of a string that is there. */
+static bool copy_string(const char *from, char **to)
+{
+    *to = str_dup(from);
+    return from == NULL || *to != NULL;
+}
+
+int spec_from_json(json_t *object, struct spec **ret, struct spec_fault *fault)
+{
+    OWN(spec_free) struct spec *spec = NULL;
+    OWN_BUF struct buf document = BUF_INIT;
+
+    int r = read_fields(object, &spec, fault);
+    if (r < 0)
+        return r;
+    r = spec_json_put(&document, object);
+    if (r == -EINVAL)
+        return spec_refuse(NULL, fault, "is nested too deep");
+    if (r < 0)
+        return r;
+    if (document.len > SPEC_DOCUMENT_BYTES_MAX)
+        return spec_refuse(NULL, fault, "has %zu bytes, at most %u are taken", document.len,
+                           SPEC_DOCUMENT_BYTES_MAX);
+    spec->document_len = document.len;
+    spec->document = buf_take(&document);
+    if (spec->document == NULL)
+        return -ENOMEM;
+    *ret = TAKE(spec);
+    return 0;
+}
+
+int spec_from_text(const char *text, size_t len, struct spec **ret, struct spec_fault *fault)
+{
+    OWN(spec_free) struct spec *spec = NULL;
+    OWN(json_decref) json_t *json = NULL;
+
+    int r = spec_json(text, len, SPEC_DOCUMENT_BYTES_MAX, &json, fault);
+    if (r < 0)
+        return r;
+    r = read_fields(json, &spec, fault);
+    if (r < 0)
+        return r;
+    /* The text is well-formed, so to leave out its white space is to write it compactly, in a
+     * fifth of the time that writing it from the parsed form takes. */
+    spec->document = spec_text_compact(text, len, &spec->document_len);
+    if (spec->document == NULL)
+        return -ENOMEM;
+    *ret = TAKE(spec);
+    return 0;
+}
+
+void spec_free(struct spec *spec)
+{
+    if (spec == NULL)
+        return;
+    free(spec->name);
+    free(spec->queue);
+    free(spec->key);
+    free_strings(spec->tags);
+    free_exec(&spec->exec);
+    free_http(&spec->http);
+    free_file(&spec->file);
+    free(spec->document);
+    free(spec);
+}
+
+struct job *spec_job(struct spec *spec, int64_t now_ms)
+{
+    struct job *job = calloc(1, sizeof *job);
+
+    if (job == NULL)
+        return NULL;
+    job->kind = spec->kind;
+    job->priority = spec->priority;
+    job->created_at_ms = now_ms;
+    job->run_at_ms = spec->run_at_ms > 0 ? spec->run_at_ms : now_ms + spec->delay_ms;
+    job->start_by_at_ms = spec->start_by_ms != 0 ? now_ms + spec->start_by_ms : 0;
+    job->retry_until_at_ms = spec->retry_for_ms != 0 ? now_ms + spec->retry_for_ms : 0;
+    if (!copy_string(spec->name, &job->name) || !copy_string(spec->queue, &job->queue) ||
+        !copy_string(spec->key, &job->key) ||
+        (spec->tags_count > 0 && (job->tags = join_tags(spec)) == NULL)) {
+        job_free(job);
+        return NULL;
+    }
+    job->spec = TAKE(spec->document);
+    spec->document_len = 0;
+    return job;
+}
