@@ -225,6 +225,11 @@ void log_setup(int fd, enum log_format format, enum log_level level)
     atomic_store(&log_level, level);
 }
 
+void log_set_level(enum log_level level)
+{
+    atomic_store(&log_level, level);
+}
+
 bool log_enabled(enum log_level level)
 {
     return level <= atomic_load_explicit(&log_level, memory_order_relaxed);

@@ -40,6 +40,7 @@ struct log_field {
 
 /* Before threads start, or at a reload. fd is borrowed; the start is LOG_TEXT to 2 at info. */
 void log_setup(int fd, enum log_format format, enum log_level level);
+void log_set_level(enum log_level level);
 bool log_enabled(enum log_level level);
 int log_level_parse(const char *s, enum log_level *ret);
 void log_write(enum log_level level, const char *event, unsigned count,

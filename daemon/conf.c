@@ -462,18 +462,26 @@ static int make_absolute(char **field)
     return set_text(field, path);
 }
 
-static int settle_paths(struct conf *conf, char *why)
+/* "STATE/x" means below the state folder; then every path is made absolute. */
+static int settle_path(const struct conf *conf, char **field)
 {
     static const char prefix[] = "STATE/";
     char path[PATH_MAX];
+
+    if (strncmp(*field, prefix, sizeof prefix - 1) != 0)
+        return make_absolute(field);
+    snprintf(path, sizeof path, "%s/%s", conf->state, *field + sizeof prefix - 1);
+    return set_text(field, path);
+}
+
+static int settle_paths(struct conf *conf, char *why)
+{
     int r = make_absolute(&conf->state);
 
-    if (r == 0 && strncmp(conf->socket, prefix, sizeof prefix - 1) == 0) {
-        snprintf(path, sizeof path, "%s/%s", conf->state, conf->socket + sizeof prefix - 1);
-        r = set_text(&conf->socket, path);
-    }
     if (r == 0)
-        r = make_absolute(&conf->socket);
+        r = settle_path(conf, &conf->socket);
+    if (r == 0)
+        r = settle_path(conf, &conf->token_file);
     if (r < 0)
         snprintf(why, CONF_WHY_BYTES, "the current folder: %s", strerrordesc_np(-r));
     return r;
@@ -508,22 +516,24 @@ int conf_load(struct conf *conf, int argc, char **argv, char *why)
     return r;
 }
 
-int conf_reload(struct conf *conf, int argc, char **argv, char *why)
+void conf_adopt_limits(struct conf *conf, struct conf *fresh)
 {
-    struct conf *fresh = calloc(1, sizeof *fresh);
-    if (fresh == NULL)
-        return -ENOMEM;
-
-    int r = conf_load(fresh, argc, argv, why);
-    if (r >= 0) {
-        conf_deinit(conf);
-        *conf = *fresh;
-        r = 0;
-    } else {
-        conf_deinit(fresh);
+    for (size_t i = 0; i < conf_rows_count; i++) {
+        const struct conf_row *row = &conf_rows[i];
+        if (row->type == CONF_COUNT || row->type == CONF_SPAN)
+            *(uint64_t *)field_of(conf, row) = *(uint64_t *)field_of(fresh, row);
     }
-    free(fresh);
-    return r;
+    char *level = conf->log_level;
+    conf->log_level = fresh->log_level;
+    fresh->log_level = level;
+
+    struct conf_queue queues[CONF_QUEUES_MAX];
+    unsigned count = conf->queues_count;
+    memcpy(queues, conf->queues, sizeof queues);
+    memcpy(conf->queues, fresh->queues, sizeof queues);
+    conf->queues_count = fresh->queues_count;
+    memcpy(fresh->queues, queues, sizeof queues);
+    fresh->queues_count = count;
 }
 
 void conf_deinit(struct conf *conf)

@@ -29,18 +29,19 @@ struct conf_queue {
 
 struct conf {
     /* [daemon] */
-    char *state;        /* absolute after conf_load */
-    char *socket;       /* absolute; "" = none; default STATE/stint.sock */
-    char *listen;       /* ADDR:PORT; "" = none */
-    char *socket_mode;  /* octal */
-    char **token_files; /* default STATE/token */
-    char **host_names;  /* Host headers let in besides loopback names and the bound address */
+    char *state;       /* absolute after conf_load */
+    char *socket;      /* absolute; "" = none; default STATE/stint.sock */
+    char *listen;      /* ADDR:PORT; "" = none */
+    char *socket_mode; /* octal */
+    char *token_file;  /* absolute; default STATE/token */
+    char **host_names; /* Host headers let in besides loopback names and the bound address */
     char *log_level, *log_format;
     int64_t drain_ms;
     uint64_t processors, blocking_threads;
     /* [jobs] */
     uint64_t running_max, waiting_max, backlog_max, crashes_max, log_bytes_max;
     /* [exec] [http] [file] */
+    uint64_t readers;
     uint64_t exec_concurrency, http_concurrency, file_concurrency;
     bool exec_cgroups;
     char **http_allow;
@@ -62,8 +63,9 @@ enum conf_answer { CONF_OK = 0, CONF_HELP, CONF_VERSION, CONF_PRINT, CONF_MANUAL
  * starting; conf is filled for CONF_PRINT and CONF_CHECK); -EINVAL with why (CONF_WHY_BYTES):
  * place, value, what is allowed. The default file may be missing, a named one may not. */
 int conf_load(struct conf *conf, int argc, char **argv, char *why);
-/* The file again, for a reload: same command line. *conf is replaced only on success. */
-int conf_reload(struct conf *conf, int argc, char **argv, char *why);
+/* Takes over from fresh what may change while jobs run (limits, queues, log level); the rest of
+ * conf stays. Both stay the caller's. */
+void conf_adopt_limits(struct conf *conf, struct conf *fresh);
 void conf_deinit(struct conf *conf);
 
 void conf_help(struct buf *ret); /* --help */

@@ -1,0 +1,226 @@
+/* stint: how a person speaks to stintd. One table of verbs; each verb's file has its options
+ * and help. Exit status: see enum exit_status in verb.h and stint(1). */
+#include "cli/args.h"
+#include "cli/print.h"
+#include "cli/verb.h"
+
+#include <ctype.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct verb *const verbs[] = {
+    &verb_run,    &verb_submit, &verb_ls,   &verb_show,    &verb_log,   &verb_wait,
+    &verb_cancel, &verb_retry,  &verb_hold, &verb_release, &verb_queue,
+};
+#define VERBS (sizeof verbs / sizeof *verbs)
+
+static const struct option_row common[] = {
+    {"url", 'u', "URL", "the daemon: unix:///path or http://host:port (STINT_URL)"},
+    {"token-file", 0, "PATH", "holds the token for http (STINT_TOKEN_FILE)"},
+    {"output", 'o', "FORM", "table, wide, json, ndjson or id"},
+    {"quiet", 'q', NULL, "only ids"},
+    {"no-color", 0, NULL, "no colour (NO_COLOR)"},
+    {"help", 'h', NULL, "this text"},
+    {NULL, 0, NULL, NULL},
+};
+
+static size_t rows_count(const struct option_row *rows)
+{
+    size_t n = 0;
+
+    while (rows[n].name != NULL)
+        n++;
+    return n;
+}
+
+static void print_options(const struct option_row *rows)
+{
+    for (; rows->name != NULL; rows++) {
+        char left[64];
+        snprintf(left, sizeof left, "%c%c%s --%s%s%s", rows->letter != 0 ? '-' : ' ',
+                 rows->letter != 0 ? rows->letter : ' ', rows->letter != 0 ? "," : " ",
+                 rows->name, rows->argument != NULL ? " " : "",
+                 rows->argument != NULL ? rows->argument : "");
+        printf("  %-24s %s\n", left, rows->text);
+    }
+}
+
+static int print_help(void)
+{
+    fputs("stint runs jobs on stintd: commands, HTTP requests, file work.\n\n"
+          "  stint run -- make -j4                 run it as a job, follow it, exit with its "
+          "code\n"
+          "  stint submit -- ./nightly-report      submit it, print its id\n"
+          "  stint ls --state running              what runs now\n"
+          "  stint log -f 17                       what it prints\n\n"
+          "verbs:\n",
+          stdout);
+    for (size_t i = 0; i < VERBS; i++)
+        printf("  %-10s %s\n", verbs[i]->name, verbs[i]->summary);
+    puts(
+        "  version    print the versions of stint and of the daemon\n\noptions of every verb:");
+    print_options(common);
+    puts("\n`stint VERB --help` shows a verb's own. Exit status: 0 done, 1 a job failed, 2 "
+         "usage,\n"
+         "3 not found, 4 refused, 5 conflict, 69 no daemon, 75 try later, 124 timed out; run "
+         "and\n"
+         "wait pass the job's own code. See stint(1).");
+    return EXIT_OK;
+}
+
+static int print_verb_help(const struct verb *verb)
+{
+    printf("stint %s %s\n\n%s\n\n%s\n", verb->name, verb->usage, verb->summary, verb->examples);
+    if (verb->options[0].name != NULL) {
+        puts("options:");
+        print_options(verb->options);
+        putchar('\n');
+    }
+    puts("options of every verb:");
+    print_options(common);
+    return EXIT_OK;
+}
+
+/* The daemon need not be there: its line is then missing. */
+static int print_version(struct client *client)
+{
+    struct reply reply = {0};
+
+    puts("stint " STINT_VERSION);
+    int r = client != NULL ? client_call(client, "GET", "/healthz", NULL, &reply) : EXIT_OK;
+    const char *version = json_string_value(json_object_get(reply.json, "version"));
+    if (version != NULL)
+        printf("stintd %s\n", version);
+    reply_deinit(&reply);
+    return r;
+}
+
+static const struct verb *verb_find(const char *name)
+{
+    for (size_t i = 0; i < VERBS; i++) {
+        if (strcmp(verbs[i]->name, name) == 0)
+            return verbs[i];
+    }
+    return NULL;
+}
+
+static int refuse_verb(const char *name)
+{
+    const char *names[VERBS];
+
+    for (size_t i = 0; i < VERBS; i++)
+        names[i] = verbs[i]->name;
+    const char *near = args_nearest(name, names, VERBS);
+    if (near != NULL)
+        fprintf(stderr, "stint: %s: no such verb; did you mean %s?\n", name, near);
+    else
+        fprintf(stderr, "stint: %s: no such verb; `stint --help` lists them\n", name);
+    return EXIT_USAGE;
+}
+
+bool verb_job_id(const char *word, unsigned long long *ret)
+{
+    char *end;
+    const char *digits = word + (word[0] == '#');
+
+    *ret = strtoull(digits, &end, 10);
+    if (isdigit((unsigned char)digits[0]) && *end == '\0' && *ret > 0)
+        return true;
+    fprintf(stderr, "stint: %s: is no job's id (a number)\n", word);
+    return false;
+}
+
+int verb_need_ids(const struct verb_call *call)
+{
+    unsigned long long id;
+
+    if (call->args->operands_count == 0) {
+        fprintf(stderr, "stint: needs the id of a job; `stint ls` shows them\n");
+        return EXIT_USAGE;
+    }
+    for (unsigned i = 0; i < call->args->operands_count; i++) {
+        if (!verb_job_id(call->args->operands[i], &id))
+            return EXIT_USAGE;
+    }
+    return 0;
+}
+
+static int open_client(const struct args *args, struct client **ret)
+{
+    struct client_options options = {
+        .url = args_value(args, "url"),
+        .token_file = args_value(args, "token-file"),
+    };
+
+    if (options.url == NULL)
+        options.url = getenv("STINT_URL");
+    if (options.token_file == NULL)
+        options.token_file = getenv("STINT_TOKEN_FILE");
+    return client_open(&options, ret);
+}
+
+static int run_verb(const struct verb *verb, const struct args *args)
+{
+    struct verb_call call = {.args = args, .output = OUTPUT_TABLE};
+    const char *form = args_value(args, "output");
+
+    if (args_has(args, "help"))
+        return verb != NULL ? print_verb_help(verb) : print_help();
+    if (args_has(args, "no-color"))
+        print_no_color();
+    if (args_has(args, "quiet"))
+        call.output = OUTPUT_ID;
+    if (form != NULL && !print_output_parse(form, &call.output))
+        return EXIT_USAGE;
+
+    int r = open_client(args, &call.client);
+    if (r == 0)
+        r = verb != NULL ? verb->run(&call) : print_version(call.client);
+    client_close(call.client);
+    return r;
+}
+
+/* Output that cannot be written (a full disk behind >) is a failure, not silence. */
+static int flush(int status)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    perror("stint: standard output");
+    return status != 0 ? status : EXIT_SOFTWARE;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option_row none[] = {{NULL, 0, NULL, NULL}};
+    const char *name = argc > 1 ? argv[1] : "--help";
+
+    signal(SIGPIPE, SIG_DFL);
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0)
+        return flush(print_help());
+
+    bool version = strcmp(name, "version") == 0 || strcmp(name, "--version") == 0;
+    const struct verb *verb = verb_find(name);
+    if (verb == NULL && !version)
+        return refuse_verb(name);
+    if (strcmp(name, "--version") == 0)
+        return flush(print_version(NULL));
+
+    const struct option_row *own = verb != NULL ? verb->options : none;
+    struct option_row rows[ARGS_OPTIONS_MAX + 1] = {0};
+    size_t count = rows_count(own);
+    memcpy(rows, own, count * sizeof *rows);
+    memcpy(rows + count, common, sizeof common);
+
+    const char **operands = calloc((size_t)argc + 1, sizeof *operands);
+    struct args *args = calloc(1, sizeof *args);
+    int r = operands == NULL || args == NULL
+                ? EXIT_SOFTWARE
+                : args_parse(args, rows, argc - 2, argv + 2, operands);
+    if (r == 0)
+        r = run_verb(verb, args);
+    free(args);
+    free(operands);
+    return flush(r);
+}

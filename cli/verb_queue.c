@@ -1,0 +1,124 @@
+#include "cli/print.h"
+
+#include "base/buf.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* queue ls | set NAME | pause NAME | resume NAME */
+
+static void cell_count(struct table *t, const json_t *counts, const char *state)
+{
+    char text[32];
+
+    snprintf(text, sizeof text, "%lld",
+             (long long)json_integer_value(json_object_get(counts, state)));
+    print_cell(t, text);
+}
+
+static void print_queues(const json_t *queues)
+{
+    static const char *const heads[] = {"QUEUE",     "LIMIT",    "QUEUED",
+                                        "RUNNING",   "RETRYING", "SCHEDULED",
+                                        "SUCCEEDED", "FAILED",   "OLDEST"};
+    struct table t;
+    size_t i;
+    json_t *q;
+
+    if (json_array_size(queues) == 0) {
+        fputs("no queues: a queue appears with its first job\n", stderr);
+        return;
+    }
+    print_table_start(&t, heads, 9);
+    json_array_foreach(queues, i, q)
+    {
+        const json_t *counts = json_object_get(q, "counts");
+        const json_t *limit = json_object_get(q, "concurrency");
+        char text[64];
+        print_cell(&t, json_string_value(json_object_get(q, "name")));
+        snprintf(text, sizeof text, "%lld", (long long)json_integer_value(limit));
+        print_cell(&t, json_is_true(json_object_get(q, "paused")) ? "paused"
+                       : json_integer_value(limit) > 0            ? text
+                                                                  : "none");
+        cell_count(&t, counts, "queued");
+        cell_count(&t, counts, "running");
+        cell_count(&t, counts, "retrying");
+        cell_count(&t, counts, "scheduled");
+        cell_count(&t, counts, "succeeded");
+        cell_count(&t, counts, "failed");
+        const json_t *oldest = json_object_get(q, "oldest_seconds");
+        snprintf(text, sizeof text, "%.1fs", json_number_value(oldest));
+        print_cell(&t, json_is_number(oldest) ? text : NULL);
+    }
+    print_table_end(&t);
+}
+
+static int list(const struct verb_call *call)
+{
+    struct reply reply;
+    int r = client_call(call->client, "GET", "/v1/queues", NULL, &reply);
+    const json_t *items = json_object_get(reply.json, "items");
+
+    if (r == 0 && call->output <= OUTPUT_WIDE)
+        print_queues(items);
+    else if (r == 0)
+        print_json(items, call->output == OUTPUT_JSON);
+    reply_deinit(&reply);
+    return r;
+}
+
+static int set(const struct verb_call *call, const char *name, const char *body)
+{
+    OWN_BUF struct buf path = BUF_INIT;
+    struct reply reply;
+
+    buf_puts(&path, "/v1/queues/");
+    client_put_escaped(&path, name);
+    int r = client_call(call->client, "PATCH", buf_str(&path), body, &reply);
+    if (r == 0)
+        fprintf(stderr, "queue %s set\n", name);
+    reply_deinit(&reply);
+    return r;
+}
+
+static int run_queue(const struct verb_call *call)
+{
+    const struct args *args = call->args;
+    const char *word = args->operands_count > 0 ? args->operands[0] : "ls";
+    const char *name = args->operands_count > 1 ? args->operands[1] : NULL;
+    const char *limit = args_value(args, "concurrency");
+    char body[96];
+
+    if (strcmp(word, "ls") == 0)
+        return list(call);
+    if (name == NULL) {
+        fprintf(stderr, "stint: queue %s: needs a queue's name\n", word);
+        return EXIT_USAGE;
+    }
+    if (strcmp(word, "pause") == 0)
+        return set(call, name, "{\"paused\":true}");
+    if (strcmp(word, "resume") == 0)
+        return set(call, name, "{\"paused\":false}");
+    if (strcmp(word, "set") == 0 && limit != NULL &&
+        strspn(limit, "0123456789") == strlen(limit)) {
+        snprintf(body, sizeof body, "{\"concurrency\":%.20s}", limit);
+        return set(call, name, body);
+    }
+    fprintf(stderr, "stint: queue: ls, pause NAME, resume NAME, or set NAME --concurrency N\n");
+    return EXIT_USAGE;
+}
+
+static const struct option_row options[] = {
+    {"concurrency", 0, "N", "of set: jobs running at once, 0 for no limit"},
+    {NULL, 0, NULL, NULL},
+};
+
+const struct verb verb_queue = {
+    .name = "queue",
+    .usage = "ls | set NAME --concurrency N | pause NAME | resume NAME",
+    .summary = "show and set queues",
+    .examples = "  stint queue ls\n  stint queue set images --concurrency 4\n"
+                "  stint queue pause mail\n",
+    .options = options,
+    .run = run_queue,
+};

@@ -1,0 +1,111 @@
+#include "daemon/doors.h"
+
+#include "api/api.h"
+#include "base/err.h"
+#include "base/str.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+static int take_activated(struct doors *doors, char *why)
+{
+    int count = sd_listen_fds(1);
+
+    for (int fd = SD_LISTEN_FDS_START; fd < SD_LISTEN_FDS_START + count; fd++) {
+        int *door = sd_is_socket(fd, AF_UNIX, SOCK_STREAM, 1) > 0     ? &doors->unix_fd
+                    : sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) > 0 ? &doors->tcp_fd
+                                                                      : NULL;
+        if (door == NULL || *door >= 0) {
+            snprintf(why, CONF_WHY_BYTES,
+                     "socket %d from the service manager: takes one listening stream socket of "
+                     "each family, UNIX and TCP",
+                     fd);
+            return -EINVAL;
+        }
+        fcntl(fd, F_SETFL, O_NONBLOCK);
+        *door = fd;
+    }
+    return count < 0 ? count : 0;
+}
+
+static int open_unix(const struct conf *conf, struct doors *doors, char *why)
+{
+    char *end;
+    unsigned long mode = strtoul(conf->socket_mode, &end, 8);
+
+    if (*end != '\0' || mode > 0777) {
+        snprintf(why, CONF_WHY_BYTES, "socket_mode = %s: must be octal, such as 0660",
+                 conf->socket_mode);
+        return -EINVAL;
+    }
+    int fd = api_listen_unix(conf->socket, (unsigned)mode);
+    if (fd < 0) {
+        snprintf(why, CONF_WHY_BYTES, "socket %.200s: %s", conf->socket,
+                 fd == -EADDRINUSE ? "another daemon answers there" : err_text(fd));
+        return fd;
+    }
+    doors->unix_fd = fd;
+    doors->unix_ours = true;
+    return 0;
+}
+
+/* "127.0.0.1:7846", "[::1]:7846", "localhost:7846". */
+static int open_tcp(const struct conf *conf, struct doors *doors, char *why)
+{
+    const char *colon = strrchr(conf->listen, ':');
+    uint64_t port = 0;
+    char addr[128];
+
+    if (colon == NULL || colon == conf->listen ||
+        (size_t)(colon - conf->listen) >= sizeof addr ||
+        str_u64(colon + 1, strlen(colon + 1), &port) < 0 || port > 65535) {
+        snprintf(why, CONF_WHY_BYTES,
+                 "listen = %.100s: must be ADDR:PORT, such as 127.0.0.1:7846", conf->listen);
+        return -EINVAL;
+    }
+    memcpy(addr, conf->listen, (size_t)(colon - conf->listen));
+    addr[colon - conf->listen] = '\0';
+    int fd = api_listen_tcp(addr, (uint16_t)port);
+    if (fd < 0) {
+        snprintf(why, CONF_WHY_BYTES, "listen = %.100s: %s", conf->listen, err_text(fd));
+        return fd;
+    }
+    doors->tcp_fd = fd;
+    return 0;
+}
+
+int doors_open(const struct conf *conf, struct doors *ret, char *why)
+{
+    *ret = (struct doors){.unix_fd = -1, .tcp_fd = -1};
+
+    int r = take_activated(ret, why);
+    if (r == 0 && ret->unix_fd < 0 && conf->socket[0] != '\0')
+        r = open_unix(conf, ret, why);
+    if (r == 0 && ret->tcp_fd < 0 && conf->listen[0] != '\0')
+        r = open_tcp(conf, ret, why);
+    if (r == 0 && ret->unix_fd < 0 && ret->tcp_fd < 0) {
+        snprintf(why, CONF_WHY_BYTES, "no door: set socket or listen");
+        r = -EINVAL;
+    }
+    if (r < 0)
+        doors_close(ret, conf);
+    return r;
+}
+
+void doors_close(struct doors *doors, const struct conf *conf)
+{
+    if (doors->unix_fd >= 0)
+        close(doors->unix_fd);
+    if (doors->tcp_fd >= 0)
+        close(doors->tcp_fd);
+    if (doors->unix_ours)
+        unlink(conf->socket);
+    *doors = (struct doors){.unix_fd = -1, .tcp_fd = -1};
+}

@@ -1,0 +1,18 @@
+/* doors.h: the listening sockets: handed over by systemd, or opened here. */
+#ifndef DAEMON_DOORS_H
+#define DAEMON_DOORS_H
+
+#include "daemon/conf.h"
+
+struct doors {
+    int unix_fd, tcp_fd; /* -1 = none */
+    bool unix_ours;      /* we made the socket file and remove it at the end */
+};
+
+/* Before threads start. 0, or a negative errno with why (CONF_WHY_BYTES). Sockets from systemd
+ * replace the configured ones of their family. */
+int doors_open(const struct conf *conf, struct doors *ret, char *why);
+/* Closes what is still here (the api takes the descriptors it serves). */
+void doors_close(struct doors *doors, const struct conf *conf);
+
+#endif
