@@ -130,12 +130,17 @@ static void prepare(const struct client *client, CURL *easy, const char *path, c
         curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, client->socket_path);
 }
 
-static int tell_unreachable(const struct client *client, CURLcode code)
+static int tell_unreachable(const struct client *client, CURL *easy, CURLcode code)
 {
     const char *where = client->socket_path != NULL ? client->socket_path : client->base;
+    const char *why = client->error[0] != '\0' ? client->error : curl_easy_strerror(code);
+    long os_errno = 0;
 
-    fprintf(stderr, "stint: no daemon answers at %s: %s\n", where,
-            client->error[0] != '\0' ? client->error : curl_easy_strerror(code));
+    /* For a socket file libcurl speaks of "localhost port 80"; the system's word is better. */
+    curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &os_errno);
+    if (client->socket_path != NULL && code == CURLE_COULDNT_CONNECT && os_errno != 0)
+        why = strerrordesc_np((int)os_errno);
+    fprintf(stderr, "stint: no daemon answers at %s: %s\n", where, why);
     fprintf(stderr,
             "  start one with `stintd --state DIR`, or name it with --url or STINT_URL\n");
     return EXIT_UNREACHABLE;
@@ -193,7 +198,7 @@ int client_call_but(struct client *client, const char *method, const char *path,
     client->error[0] = '\0';
     CURLcode code = curl_easy_perform(client->easy);
     if (code != CURLE_OK)
-        return tell_unreachable(client, code);
+        return tell_unreachable(client, client->easy, code);
 
     curl_easy_getinfo(client->easy, CURLINFO_RESPONSE_CODE, &ret->status);
     ret->json = json_loadb(buf_str(&ret->body), ret->body.len, JSON_DECODE_ANY, NULL);
@@ -246,7 +251,7 @@ static int result_of(struct client *client, CURLM *multi, struct streaming *all,
 
     for (CURLMsg *m; (m = curl_multi_info_read(multi, &left)) != NULL;) {
         if (m->msg == CURLMSG_DONE && m->data.result != CURLE_OK && r == 0)
-            r = tell_unreachable(client, m->data.result);
+            r = tell_unreachable(client, m->easy_handle, m->data.result);
     }
     for (unsigned i = 0; i < count && r == 0; i++) {
         if (all[i].problem.len == 0)
