@@ -13,10 +13,10 @@ static const char *const kind_names[KIND_COUNT] = {
 };
 
 static const char *const state_names[JOB_STATE_COUNT] = {
-    [JOB_HELD] = "held",           [JOB_BLOCKED] = "blocked",   [JOB_SCHEDULED] = "scheduled",
-    [JOB_QUEUED] = "queued",       [JOB_RETRYING] = "retrying", [JOB_RUNNING] = "running",
+    [JOB_HELD] = "held",           [JOB_BLOCKED] = "blocked",     [JOB_SCHEDULED] = "scheduled",
+    [JOB_QUEUED] = "queued",       [JOB_RETRYING] = "retrying",   [JOB_RUNNING] = "running",
     [JOB_STOPPING] = "stopping",   [JOB_SUCCEEDED] = "succeeded", [JOB_FAILED] = "failed",
-    [JOB_CANCELLED] = "cancelled", [JOB_EXPIRED] = "expired",   [JOB_SKIPPED] = "skipped",
+    [JOB_CANCELLED] = "cancelled", [JOB_EXPIRED] = "expired",     [JOB_SKIPPED] = "skipped",
 };
 
 static const char *const reason_names[REASON_COUNT] = {

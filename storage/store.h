@@ -32,8 +32,15 @@ enum store_answer {
 /* Opens or makes DIR/stint.db, locks the folder, migrates. 0, a positive answer, or a negative
  * errno; why (STORE_WHY_BYTES) then has one sentence with what to do. */
 int store_open_sqlite(const char *dir, struct store **ret, char *why);
-int store_open_memory(struct store **ret);
-void store_close(struct store *store); /* after its readers; NULL is harmless */
+int store_open_memory(struct store **ret); /* 0 or -ENOMEM */
+void store_close(struct store *store);     /* after its readers; NULL is harmless */
+
+/* Brings the store in DIR, which no daemon has open, to a schema version this build knows, up
+ * or down; answers as store_open_sqlite does. For going back to an older daemon. */
+int store_migrate_sqlite(const char *dir, unsigned schema, char *why);
+/* As if the process had died and opened its store again: a refusal after -EIO is forgotten,
+ * what was committed is there. Only of a store from store_open_memory. */
+void store_memory_reopen(struct store *store);
 
 enum change_kind {
     CHANGE_JOB_INSERT,  /* job */
@@ -54,7 +61,12 @@ struct reply_record {
     uint32_t count;
 };
 
-/* A change borrows what it points at until store_commit returns. */
+/* A change borrows what it points at until store_commit returns.
+ *
+ * In a batch, inserts come before updates, these before attempts, these before deletes,
+ * whatever their places; changes of one kind keep their order. An update of a job that is not
+ * there, and a second delete, change nothing; a final job is never updated to a state that is
+ * not final. */
 struct change {
     enum change_kind kind;
     union {
@@ -67,10 +79,16 @@ struct change {
     };
 };
 
-/* All or nothing. 0; -ENOSPC (disk full), -EROFS, -EIO, -ENOMEM. sync = false: survives a crash
- * of the process but not of the machine. */
+/* All or nothing. 0; -ENOSPC (disk full), -EROFS, -EIO, -ENOMEM; -EEXIST when a job to insert
+ * is there already, -EBUSY when a stranger has locked the file. sync = false: survives a crash
+ * of the process but not of the machine.
+ *
+ * Fault points: store.begin, store.step (each change), store.commit (nothing is there yet),
+ * store.sync (all is there, the answer is lost). -EIO at the last two makes the store refuse.
+ */
 int store_commit(struct store *store, const struct change *changes, size_t count, bool sync);
-/* Checkpoints and frees space when there is reason to; called by the writer when it is idle. */
+/* Checkpoints and frees memory when there is reason to; called by the writer when it is idle.
+ */
 void store_tend(struct store *store);
 
 /* Of the writer's thread: */
@@ -100,12 +118,18 @@ struct job_filter {
     int64_t since_ms;                     /* created at or after; 0 = all */
     uint64_t before_id;                   /* cursor: ids below it; 0 = from the newest */
     uint32_t limit;                       /* 1 … STORE_PAGE_MAX */
+    bool dead_letter;                     /* only those; false = all */
 };
 
 #define STORE_PAGE_MAX 1000
+/* Ids rise with time, so a list by since_ms ends at the first job that is older than that by
+ * this much: only a clock that was set back further can hide a job from it. */
+#define STORE_SINCE_SLACK_MS INT64_C(3600000)
 
-/* Newest first. A filter that finds little may end early at a bounded number of looked-at rows:
- * ret_next is then the cursor to go on from (0 = nothing more). */
+/* Newest first; fn sees a borrowed job with all its fields, must not call the store, and ends
+ * the list with a non-zero result, which is passed on. A filter that finds little may end early
+ * at a bounded number of looked-at rows: ret_next is then the cursor to go on from (0 = nothing
+ * more). */
 int store_job_list(struct store_reader *reader, const struct job_filter *filter,
                    store_job_fn fn, void *ctx, uint64_t *ret_next);
 
@@ -115,6 +139,36 @@ int store_attempt_each(struct store_reader *reader, uint64_t job_id, store_attem
 
 typedef int (*store_queue_fn)(void *ctx, const struct queue_record *queue);
 int store_queue_each(struct store_reader *reader, store_queue_fn fn, void *ctx);
+
+/* What retention looks for: jobs that ended before a time. */
+struct final_filter {
+    uint32_t states;   /* bit 1 << state; 0 = all final ones */
+    int64_t before_ms; /* finished before it */
+    uint64_t after_id; /* cursor: ids above it */
+    uint32_t limit;    /* 1 … STORE_PAGE_MAX */
+};
+
+typedef int (*store_final_fn)(void *ctx, uint64_t id, enum job_state state);
+/* Oldest first, at a bounded number of looked-at rows; ret_next as in store_job_list, but
+ * upwards. The caller then commits CHANGE_JOB_DELETE in batches as small as it likes. */
+int store_final_each(struct store_reader *reader, const struct final_filter *filter,
+                     store_final_fn fn, void *ctx, uint64_t *ret_next);
+
+typedef int (*store_finding_fn)(void *ctx, const char *sentence);
+/* Looks through the whole store for what must not be; a sentence for each finding, at most
+ * STORE_FINDINGS_MAX. 0 = checked, whatever was found. Reads everything: takes its time, on a
+ * reader of its own. */
+#define STORE_FINDINGS_MAX 100
+int store_check(struct store_reader *reader, store_finding_fn fn, void *ctx);
+
+/* A copy of the store as it is when the last step ends, made between commits by the writer's
+ * thread, a few pages a step, so that nothing waits for it long. path must not be there yet;
+ * until the copy is whole and synced it is called path.partial. -EOPNOTSUPP in memory. */
+struct store_backup;
+int store_backup_open(struct store *store, const char *path, struct store_backup **ret);
+/* 1 = go on, 0 = the copy stands, negative errno = it failed. */
+int store_backup_step(struct store_backup *backup, unsigned pages);
+void store_backup_close(struct store_backup *backup); /* takes away what is not whole */
 
 struct store_info {
     const char *engine; /* "sqlite 3.40.1", "memory" */
