@@ -130,7 +130,7 @@ int fault_arm_env(const char *text)
     struct point parsed[FAULT_POINTS_MAX];
     unsigned len = 0;
 
-    for (const char *end; *text; text = *end ? end + 1 : end) {
+    for (const char *end = text; *end; text = end + 1) {
         end = strchrnul(text, ',');
         if (len == FAULT_POINTS_MAX)
             return -EINVAL;

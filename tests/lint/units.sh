@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 status=0
 
 exposure_max=30 # tenths, of systemd-analyze security
-build=$(realpath "${1:-build/release}")
+build=$(realpath -m "${1:-build/release}")
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
