@@ -50,13 +50,14 @@ const char *http_url_parse(const char *text, struct http_url *ret)
 
     if (url == NULL)
         return "there was no memory to read it";
-    /* Without a scheme curl would guess one; a guess is not what was asked for. */
-    if (strstr(text, "://") == NULL)
+    /* Without a scheme curl would guess one, and of three slashes it would forgive one; a guess
+     * is not what was asked for. */
+    bool secure = strncasecmp(text, "https://", 8) == 0;
+    if (!secure && strncasecmp(text, "http://", 7) != 0)
         return "must begin with http:// or https://";
-    if (curl_url_set(url, CURLUPART_URL, text, CURLU_NON_SUPPORT_SCHEME) != CURLUE_OK)
+    if (text[secure ? 8 : 7] == '/' || curl_url_set(url, CURLUPART_URL, text, 0) != CURLUE_OK)
         return "is not a URL with a host";
-    if (!take_part(url, CURLUPART_SCHEME, 0, got.scheme, sizeof got.scheme) ||
-        (strcasecmp(got.scheme, "http") != 0 && strcasecmp(got.scheme, "https") != 0))
+    if (!take_part(url, CURLUPART_SCHEME, 0, got.scheme, sizeof got.scheme))
         return "must begin with http:// or https://";
     if (has_part(url, CURLUPART_USER) || has_part(url, CURLUPART_PASSWORD))
         return "must not carry a user or password: use an Authorization header";
