@@ -1,0 +1,144 @@
+#include "jobs/cgroup_files.h"
+
+#include "base/io.h"
+#include "base/own.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#define PROCS_BYTES 4096 /* a read of cgroup.procs at a time */
+#define DEPTH_MAX 16 /* of cgroups that a job makes in its own */
+
+OWN_DEFINE(DIR, closedir);
+
+int cgroup_file_write(int dir_fd, const char *name, const char *text)
+{
+    OWN_FD int fd = openat(dir_fd, name, O_WRONLY | O_CLOEXEC);
+
+    return fd < 0 ? -errno : io_write_all(fd, text, strlen(text));
+}
+
+int cgroup_file_read(int dir_fd, const char *name, char *ret, size_t ret_bytes)
+{
+    OWN_FD int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+
+    ssize_t n = io_read_full(fd, ret, ret_bytes - 1);
+    if (n < 0)
+        return (int)n;
+    ret[n] = 0;
+    return 0;
+}
+
+int cgroup_file_u64(int dir_fd, const char *name, const char *key, uint64_t *ret)
+{
+    char text[1024];
+
+    int r = cgroup_file_read(dir_fd, name, text, sizeof text);
+    if (r < 0)
+        return r;
+    for (const char *line = text; *line;) {
+        unsigned long long value;
+        size_t skip = key ? strlen(key) : 0;
+
+        if ((!key || (strncmp(line, key, skip) == 0 && line[skip] == ' ')) &&
+            sscanf(line + skip, "%llu", &value) == 1) {
+            *ret = value;
+            return 0;
+        }
+        line = strchrnul(line, '\n');
+        line += *line == '\n';
+    }
+    return -ENOENT;
+}
+
+/* Those of one read; a long list is read on, since the kernel keeps our place. */
+static int signal_some(char *text, int signal)
+{
+    int last = 0;
+
+    for (char *at = text, *end; *at; at = end) {
+        long pid = strtol(at, &end, 10);
+
+        if (end == at)
+            break;
+        if (*end == 0)
+            return (int)(end - at); /* cut off in the middle of a number */
+        if (pid > 1 && kill((pid_t)pid, signal) < 0 && errno != ESRCH)
+            last = -errno;
+        while (*end == '\n')
+            end++;
+    }
+    return last;
+}
+
+int cgroup_file_signal(int dir_fd, int signal)
+{
+    char text[PROCS_BYTES + 1];
+    size_t kept = 0;
+
+    OWN_FD int fd = openat(dir_fd, "cgroup.procs", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    for (;;) {
+        ssize_t n = read(fd, text + kept, PROCS_BYTES - kept);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 ? -errno : 0;
+        size_t len = kept + (size_t)n;
+
+        text[len] = 0;
+        int r = signal_some(text, signal);
+        if (r < 0)
+            return r;
+        kept = (size_t)r;
+        memmove(text, text + len - kept, kept);
+    }
+}
+
+static int each(int parent_fd, const char *name, unsigned depth, cgroup_files_fn fn, void *ctx);
+
+static int each_child(int dir_fd, unsigned depth, cgroup_files_fn fn, void *ctx)
+{
+    int list_fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    OWN(closedir) DIR *dir = list_fd < 0 ? NULL : fdopendir(list_fd);
+
+    if (!dir) {
+        int r = -errno;
+        if (list_fd >= 0)
+            close(list_fd);
+        return r;
+    }
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+        if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
+            continue;
+        int r = each(dir_fd, entry->d_name, depth, fn, ctx);
+        if (r < 0 && r != -ENOENT)
+            return r;
+    }
+    return 0;
+}
+
+static int each(int parent_fd, const char *name, unsigned depth, cgroup_files_fn fn, void *ctx)
+{
+    if (depth == 0)
+        return -ELOOP;
+
+    OWN_FD int dir_fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir_fd < 0)
+        return -errno;
+    int r = each_child(dir_fd, depth - 1, fn, ctx);
+
+    return r < 0 ? r : fn(ctx, parent_fd, name, dir_fd);
+}
+
+int cgroup_files_each(int parent_fd, const char *name, cgroup_files_fn fn, void *ctx)
+{
+    return each(parent_fd, name, DEPTH_MAX, fn, ctx);
+}

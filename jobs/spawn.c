@@ -1,0 +1,197 @@
+#include "jobs/spawn.h"
+
+#include "base/own.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* The child makes some hundred bytes of frames; the rest is for a libc that wants more. */
+#define CHILD_STACK_BYTES 16384
+#define CHILD_FILES_SOFT 1024 /* beyond it select() breaks; whoever wants more raises it */
+#define SIGNAL_MAX 64
+#define SIGNAL_SET_BYTES 8 /* of the kernel's set, not of libc's */
+
+/* The child shares memory with a parent that stands still: instrumented code would report to a
+ * sanitizer in a thread that does not exist. */
+#define CHILD __attribute__((noinline, no_sanitize("address", "thread", "undefined")))
+
+long spawn_clone(struct clone_args *args, size_t size, int (*fn)(void *), void *arg);
+
+struct child {
+    const struct spawn_request *request;
+    int stdio[3]; /* all above 2 */
+    volatile enum spawn_step step;
+    volatile int error; /* errno, 0 while all is well */
+};
+
+CHILD static int fail(struct child *c, enum spawn_step step)
+{
+    c->step = step;
+    c->error = errno;
+    return 127;
+}
+
+CHILD static void reset_signals(void)
+{
+    /* Of any architecture: all zero is SIG_DFL without flags. Ignored signals are what
+     * CLONE_CLEAR_SIGHAND leaves alone, and SIGPIPE is ignored in the daemon. */
+    const unsigned long action[8] = {0};
+
+    for (long s = 1; s <= SIGNAL_MAX; s++) {
+        if (s != SIGKILL && s != SIGSTOP)
+            syscall(SYS_rt_sigaction, s, action, NULL, (long)SIGNAL_SET_BYTES);
+    }
+}
+
+CHILD static void limit_soft(int resource, uint64_t soft)
+{
+    uint64_t limit[2]; /* soft, hard: struct rlimit64 */
+
+    if (syscall(SYS_prlimit64, 0L, (long)resource, NULL, limit) < 0)
+        return;
+    limit[0] = soft < limit[1] ? soft : limit[1];
+    syscall(SYS_prlimit64, 0L, (long)resource, limit, NULL);
+}
+
+CHILD static void reset_oom(void)
+{
+    long fd = syscall(SYS_openat, (long)AT_FDCWD, "/proc/self/oom_score_adj",
+                      (long)(O_WRONLY | O_CLOEXEC), 0L);
+    if (fd < 0)
+        return;
+    syscall(SYS_write, fd, "0", 1L);
+    syscall(SYS_close, fd);
+}
+
+CHILD static int set_up(struct child *c)
+{
+    if (syscall(SYS_setsid) < 0)
+        return fail(c, SPAWN_SESSION);
+    reset_signals();
+    for (long i = 0; i < 3; i++) {
+        if (syscall(SYS_dup3, (long)c->stdio[i], i, 0L) < 0)
+            return fail(c, SPAWN_SESSION);
+    }
+    /* Ours are close-on-exec; this is for those of libraries. */
+    syscall(SYS_close_range, 3L, (long)~0U, 0L);
+    limit_soft(RLIMIT_NOFILE, CHILD_FILES_SOFT);
+    limit_soft(RLIMIT_CORE, 0);
+    if (c->request->mark != 0)
+        limit_soft(RLIMIT_LOCKS, c->request->mark);
+    if (c->request->oom_reset)
+        reset_oom();
+    syscall(SYS_umask, 022L);
+    if (syscall(SYS_chdir, c->request->cwd) < 0)
+        return fail(c, SPAWN_CWD);
+    return 0;
+}
+
+CHILD static int execute(struct child *c)
+{
+    const unsigned long none = 0;
+    int denied = 0;
+
+    syscall(SYS_rt_sigprocmask, (long)SIG_SETMASK, &none, NULL, (long)SIGNAL_SET_BYTES);
+    for (char *const *path = c->request->paths; *path; path++) {
+        syscall(SYS_execve, *path, c->request->argv, c->request->envp);
+        if (errno == EACCES)
+            denied = EACCES; /* go on as a shell does, but remember that there was one */
+        else if (errno != ENOENT && errno != ENOTDIR)
+            break;
+    }
+    if (denied != 0 && (errno == ENOENT || errno == ENOTDIR))
+        errno = denied;
+    return fail(c, SPAWN_EXEC);
+}
+
+CHILD static int child_main(void *arg)
+{
+    struct child *c = arg;
+    int r = set_up(c);
+
+    return r != 0 ? r : execute(c);
+}
+
+/* Descriptors 0 to 2 would be overwritten by each other. */
+static int lift(int fd, int *ret_fd, int *ret_owned)
+{
+    *ret_owned = -1;
+    *ret_fd = fd;
+    if (fd > 2)
+        return 0;
+    *ret_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    if (*ret_fd < 0)
+        return -errno;
+    *ret_owned = *ret_fd;
+    return 0;
+}
+
+static long clone_child(struct child *c, int *ret_pidfd)
+{
+    _Alignas(16) char stack[CHILD_STACK_BYTES];
+    struct clone_args args = {
+        .flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
+        .pidfd = (uintptr_t)ret_pidfd,
+        .exit_signal = SIGCHLD,
+        .stack = (uintptr_t)stack,
+        .stack_size = sizeof stack,
+    };
+    sigset_t all, before;
+
+    if (c->request->cgroup_fd >= 0) {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = (uint32_t)c->request->cgroup_fd;
+    }
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    long pid = spawn_clone(&args, sizeof args, child_main, c);
+
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return pid;
+}
+
+/* The child that did not execute has ended already; its result is in c. */
+static void reap(int pidfd)
+{
+    siginfo_t si;
+
+    while (waitid((idtype_t)P_PIDFD, (id_t)pidfd, &si, WEXITED | __WALL) < 0 && errno == EINTR)
+        ;
+}
+
+int spawn(const struct spawn_request *request, pid_t *ret_pid, int *ret_pidfd,
+          enum spawn_step *ret_step)
+{
+    struct child c = {.request = request};
+    OWN_FD int owned_in = -1;
+    OWN_FD int owned_out = -1;
+    OWN_FD int owned_err = -1;
+    OWN_FD int pidfd = -1;
+    int *const owned[3] = {&owned_in, &owned_out, &owned_err};
+
+    *ret_step = SPAWN_CLONE;
+    for (int i = 0; i < 3; i++) {
+        int r = lift(request->stdio[i], &c.stdio[i], owned[i]);
+        if (r < 0)
+            return r;
+    }
+    long pid = clone_child(&c, &pidfd);
+    if (pid < 0)
+        return (int)pid;
+    if (c.error != 0) {
+        reap(pidfd);
+        *ret_step = c.step;
+        return -c.error;
+    }
+    *ret_pid = (pid_t)pid;
+    *ret_pidfd = TAKE_FD(pidfd);
+    return 0;
+}
