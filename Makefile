@@ -34,7 +34,7 @@ HOUSE    := $(call objects,$(foreach r,$(ROOMS),$(call source,$(r))))
 DAEMON   := $(call objects,$(call source,daemon))
 CLI      := $(call objects,$(call source,cli))
 TESTS    := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/test_*.c tests/fault/test_*.c tests/sim/test_*.c))
-TESTLIB  := $(call objects,$(wildcard tests/lib/*.c))
+TESTLIB  := $(call objects,$(wildcard tests/lib/*.c)) $(filter-out %/main.o,$(DAEMON) $(CLI))
 BENCHES  := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/*.c))
 FUZZERS  := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
 
@@ -56,7 +56,9 @@ $(B)/%.o: %.S
 	$(CC) -g -I. -MMD -MP -c -o $@ $<
 $(B)/tests/bench/%: $(B)/tests/bench/%.o $(B)/libstint.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lm
-$(B)/tests/%: $(B)/tests/%.o $(TESTLIB) $(B)/libstint.a
+$(B)/libtest.a: $(TESTLIB)
+	rm -f $@ && ar rcs $@ $^
+$(B)/tests/%: $(B)/tests/%.o $(B)/libtest.a $(B)/libstint.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(shell $(PKG) --libs check)
 $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/libstint.a
 	$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)

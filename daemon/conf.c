@@ -103,6 +103,8 @@ static bool is_word(const char *words, const char *value)
 {
     size_t len = strlen(value);
 
+    if (strchr(value, '|') != NULL)
+        return false;
     for (const char *w = words; len > 0 && w != NULL; w = strchr(w, '|')) {
         w += *w == '|';
         if (strncmp(w, value, len) == 0 && (w[len] == '|' || w[len] == '\0'))
