@@ -120,18 +120,16 @@ static void *find(const struct map *m, uint64_t key, const char *name)
 
 static int put(struct map *m, uint64_t key, const char *name, void *value)
 {
-    struct map_slot *s = m->cap ? slot_find(m, key, name) : NULL;
+    if (m->len >= m->cap / 4 * 3) {
+        int r = resize(m, m->cap ? m->cap * 2 : CAP_MIN);
 
-    if (!s || !s->value) {
-        if (m->len + 1 > m->cap / 4 * 3) {
-            int r = resize(m, m->cap ? m->cap * 2 : CAP_MIN);
-
-            if (r < 0)
-                return r;
-            s = slot_find(m, key, name);
-        }
-        m->len++;
+        if (r < 0)
+            return r;
     }
+
+    struct map_slot *s = slot_find(m, key, name);
+
+    m->len += !s->value;
     *s = (struct map_slot){.key = key, .name = name, .value = value};
     return 0;
 }

@@ -120,9 +120,10 @@ int str_u64(const char *s, size_t len, uint64_t *ret)
 
     if (s != end)
         return -EINVAL;
-    if (r == 0)
-        *ret = v;
-    return r;
+    if (r < 0)
+        return r;
+    *ret = v;
+    return 0;
 }
 
 int str_i64(const char *s, size_t len, int64_t *ret)
