@@ -1,0 +1,80 @@
+/* entry.h: what the core remembers of a job that is not final: 56 bytes, no document. Entries
+ * live in chunks that never move and are named by 32-bit indices, half the size of pointers;
+ * the same indices fill the heaps and the map from id to entry. What few jobs have (bounds in
+ * time, a start) is apart, in an extra.
+ *
+ * A million waiting jobs: 56 bytes of entry, 4 to 8 of heap slot, 5 to 11 of map slot. */
+#ifndef JOBS_ENTRY_H
+#define JOBS_ENTRY_H
+
+#include "storage/record.h"
+
+#define ENTRY_NONE UINT32_MAX
+
+enum entry_flag {
+    ENTRY_CANCEL_REQUESTED = 1,
+    ENTRY_DEAD_LETTER = 2,
+    ENTRY_RELAXED = 4, /* its changes need no sync of the disk */
+};
+
+struct entry {
+    uint64_t id;
+    /* scheduled, retrying: when it is due; queued: since when it could run; else the last */
+    int64_t run_at_ms;
+    uint32_t lane;         /* index of its lane */
+    uint32_t at;           /* its slot in the lane's heap (queued) or in the due heap */
+    uint32_t extra;        /* or ENTRY_NONE */
+    uint32_t touch;        /* of the open update, + 1; 0 = not touched */
+    uint32_t older, newer; /* queued: neighbours in the queue's list by age */
+    uint32_t attempt, fence;
+    uint16_t crashes;
+    int8_t priority;
+    uint8_t state, reason, flags;
+};
+
+struct extra {
+    int64_t started_at_ms, start_by_at_ms, retry_until_at_ms;
+    uint32_t at; /* its slot in the expiry heap */
+};
+
+struct entries {
+    struct entry **chunks;
+    struct extra **extra_chunks;
+    uint32_t len, extra_len;       /* ever used: above it nothing is initialized */
+    uint32_t free, extra_free;     /* chains through lane and at */
+    uint32_t chunk_cap, extra_cap; /* of the arrays of chunks */
+    uint32_t *map;                 /* index + 1, 0 = free */
+    uint32_t map_len, map_cap;     /* map_len is the count of entries */
+};
+
+#define ENTRY_CHUNK 4096
+
+static inline struct entry *entry_at(const struct entries *all, uint32_t index)
+{
+    return &all->chunks[index / ENTRY_CHUNK][index % ENTRY_CHUNK];
+}
+
+static inline struct extra *entry_extra(const struct entries *all, const struct entry *e)
+{
+    return e->extra == ENTRY_NONE
+               ? NULL
+               : &all->extra_chunks[e->extra / ENTRY_CHUNK][e->extra % ENTRY_CHUNK];
+}
+
+void entry_deinit(struct entries *all); /* zeroed entries are empty entries */
+/* A zeroed entry with this id, found by entry_find from now on. 0 or -ENOMEM. */
+int entry_add(struct entries *all, uint64_t id, uint32_t *ret);
+/* Gives it a zeroed extra when it has none. 0 or -ENOMEM. */
+int entry_extend(struct entries *all, struct entry *e);
+void entry_extra_drop(struct entries *all, struct entry *e);
+/* The index, ENTRY_NONE when there is none. */
+uint32_t entry_find(const struct entries *all, uint64_t id);
+void entry_remove(struct entries *all, uint32_t index); /* with its extra */
+/* Start with *pos = 0; ENTRY_NONE ends. In no order. */
+uint32_t entry_next(const struct entries *all, uint32_t *pos);
+
+/* The earliest moment at which waiting itself ends the job: its start_by while it has never
+ * started, its retry_until. 0 = never. */
+int64_t entry_expiry_ms(const struct entry *e, const struct extra *x);
+
+#endif

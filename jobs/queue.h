@@ -1,0 +1,105 @@
+/* queue.h: who is next. A queue has lanes, one for each kind and key that its jobs name; a lane
+ * has a heap of ready jobs. Three levels choose:
+ *
+ *     queues with something ready, round and round       no queue starves another
+ *       lanes of a kind in the queue, round and round    no key starves another
+ *         heap by priority, then id                      within a key the important first
+ *
+ * Between the kinds of one queue the better head goes first, so that a queue without keys runs
+ * strictly by priority. What is at its limit is skipped, never waited on: a queue at its limit
+ * or paused leaves the round (I4), a kind at its limit is masked. A choice costs O(kinds), and
+ * O(queues) at worst when all that is ready is of masked kinds.
+ *
+ * One heap a queue was rejected: a limited kind at its head would hold up the rest, and keys
+ * would share by arrival instead of fairly. Deficit round robin, when jobs get weights, is a
+ * counter in struct lane and a test where the lane goes to the back.
+ *
+ * Of the commit thread; nothing here locks. */
+#ifndef JOBS_QUEUE_H
+#define JOBS_QUEUE_H
+
+#include "base/list.h"
+#include "base/map.h"
+#include "jobs/order.h"
+
+#define QUEUES_MAX 10000
+
+struct queue;
+
+struct lane {
+    struct list ring; /* in its queue's round of the kind while it has ready jobs */
+    struct queue *queue;
+    struct order ready;
+    uint32_t index;     /* in queues.lanes */
+    uint32_t jobs;      /* entries that name it */
+    uint32_t idle_next; /* chain of lanes to look at in queue_sweep; index + 1 */
+    uint8_t kind;
+    bool idle_listed;
+    char key[]; /* "" = none */
+};
+
+struct lane_slot {
+    struct lane *lane;  /* NULL = free */
+    uint32_t next_free; /* index + 1 */
+};
+
+struct queue {
+    struct queue_record record;       /* as stored, or to be stored by the open update */
+    uint64_t counts[JOB_STATE_COUNT]; /* waiting and live ones */
+    struct list ring;                 /* in queues.open while something may start here (I4) */
+    struct list rings[KIND_COUNT];    /* lanes with ready jobs */
+    uint32_t ready_kinds;             /* bit 1 << kind: its ring is not empty */
+    uint32_t running;                 /* running and stopping */
+    uint32_t oldest, newest;          /* ends of the list of queued jobs by age */
+    struct lane *plain[KIND_COUNT];   /* lanes without a key */
+    struct map keyed[KIND_COUNT];
+    bool dirty; /* the open update stores its record */
+};
+
+struct queues {
+    struct entries entries;
+    struct map by_name;
+    struct list open;
+    struct lane_slot *lanes;
+    uint32_t lanes_len, lanes_cap, lanes_free; /* the latter a chain of index + 1 */
+    uint32_t idle;              /* chain of lanes that are new or lost a job; index + 1 */
+    uint32_t ready[KIND_COUNT]; /* queued jobs of a kind */
+};
+
+void queue_init(struct queues *all);
+void queue_deinit(struct queues *all);
+struct queue *queue_find(const struct queues *all, const char *name);
+/* A queue without settings. 0, -ENOMEM, or -ENOSPC at QUEUES_MAX. */
+int queue_add(struct queues *all, const char *name, struct queue **ret);
+void queue_remove(struct queues *all, struct queue *q); /* it has no lanes any more */
+/* Its settings or its running count changed: takes it into the round or out. */
+void queue_refresh(struct queues *all, struct queue *q);
+
+/* The lane of kind and key, made when missing. 0 or -ENOMEM. */
+int queue_lane(struct queues *all, struct queue *q, enum job_kind kind, const char *key,
+               struct lane **ret);
+void queue_lane_leave(struct queues *all, struct lane *lane); /* one job less */
+/* Frees lanes that are new or lost a job, and have none. trim: gives unused room of the others
+ * back; not while an update is open, whose undo needs it. */
+void queue_sweep(struct queues *all, bool trim);
+
+/* A job becomes ready; its lane's heap has room (order_reserve). It comes at the end of the
+ * queue's list by age or where its run_at_ms belongs; or exactly between its older and newer as
+ * they stand in the entry. */
+void queue_ready(struct queues *all, uint32_t index);
+void queue_ready_again(struct queues *all, uint32_t index);
+void queue_unready(struct queues *all, uint32_t index);
+
+/* The ready job that starts next among kinds (bit 1 << kind); its lane and queue go to the back
+ * of their rounds. ENTRY_NONE when nothing may start. */
+uint32_t queue_pick(struct queues *all, uint32_t kinds);
+
+/* After a load: puts the list by age in order of run_at_ms. 0 or -ENOMEM. */
+int queue_sort_ages(struct queues *all, struct queue *q);
+
+static inline struct lane *queue_lane_of(const struct queues *all, const struct entry *e)
+{
+    return all->lanes[e->lane].lane;
+}
+
+#endif
