@@ -11,74 +11,14 @@ random moments and started again on the same store. At the end:
   A4  the fences of one job's starts rise
 """
 import http.client
-import json
 import os
 import random
-import shutil
-import signal
-import socket
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 
-
-class UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("localhost", timeout=30)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
-
-
-class Daemon:
-    def __init__(self, build, state):
-        self.build, self.state, self.process = build, state, None
-        self.socket = os.path.join(state, "stint.sock")
-        self.log = open(os.path.join(state, "..", "daemon.log"), "ab")
-
-    def start(self):
-        self.process = subprocess.Popen(
-            [os.path.join(self.build, "stintd"), "--state", self.state, "--log-level", "warn"],
-            stdout=self.log, stderr=self.log,
-            env={**os.environ, "STINTD_JOBS_CRASHES_MAX": "100"})
-        self.wait_ready()
-
-    def wait_ready(self):
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            try:
-                if request(self.socket, "GET", "/readyz")[0] == 200:
-                    return
-            except OSError:
-                pass
-            if self.process.poll() is not None:
-                raise SystemExit(f"FAIL the daemon ended by itself with {self.process.returncode}")
-            time.sleep(0.005)
-        raise SystemExit("FAIL the daemon did not become ready in 30 s")
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(60)
-
-
-def request(path, method, url, body=None):
-    c = UnixConnection(path)
-    try:
-        c.request(method, url, None if body is None else json.dumps(body))
-        r = c.getresponse()
-        data = r.read()
-        return r.status, json.loads(data) if data[:1] in b"{[" and data else data
-    finally:
-        c.close()
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+from stint_daemon import Claims, Daemon, request  # noqa: E402
 
 
 class Client(threading.Thread):
@@ -155,30 +95,15 @@ def starts_of(journal):
     return starts
 
 
-def settle(daemon, ids):
-    """Waits until nothing is waiting or live any more."""
-    deadline = time.monotonic() + 120
-    live = "held,blocked,scheduled,queued,retrying,running,stopping"
-    while time.monotonic() < deadline:
-        _, page = request(daemon.socket, "GET", f"/v1/jobs?state={live}&limit=1")
-        if not page["items"]:
-            return True
-        time.sleep(0.05)
-    return False
-
-
 def main():
     build, rounds, clients = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     seed = int(os.environ.get("SEED", time.time_ns() % 1000000))
     chance = random.Random(seed)
-    folder = tempfile.mkdtemp(prefix="stint-kill9-")
-    state, journal = os.path.join(folder, "state"), os.path.join(folder, "journal")
-    os.mkdir(state)
+    claims = Claims("kill9")
+    journal = os.path.join(claims.folder, "journal")
     open(journal, "w").close()
-    daemon = Daemon(build, state)
-    bad = []
+    daemon = Daemon(build, claims.folder, jobs_crashes_max=100).start()
     halt = threading.Event()
-    daemon.start()
     crowd = [Client(daemon, seed + n, journal, halt) for n in range(clients)]
     watcher = Watcher(daemon, halt)
     for t in crowd + [watcher]:
@@ -191,39 +116,27 @@ def main():
     for t in crowd + [watcher]:
         t.join()
     ids = [i for c in crowd for i in c.acknowledged]
-    if not settle(daemon, ids):
-        bad.append("jobs still live 120 s after the last kill")
+    claims.ok("jobs_settle_after_the_last_kill", daemon.settle())
+    lost = []
     for i in ids:
-        status, job = request(daemon.socket, "GET", f"/v1/jobs/{i}")
+        status, job = daemon.ask("GET", f"/v1/jobs/{i}")
         if status != 200 or job["state"] != "succeeded":
-            bad.append(f"A1 acknowledged job {i}: {status} {job if status != 200 else (job['state'], job.get('reason'), job.get('error'))}")
+            lost.append((i, status, job if status != 200 else (job["state"], job["reason"], job["error"])))
     starts = starts_of(journal)
-    for i, fence in watcher.ended.items():
-        later = [f for f in starts.get(i, []) if f > fence]
-        if later:
-            bad.append(f"A2 job {i} ended with fence {fence} and was started again: {later}")
-    left = processes_of(state)
-    if left:
-        bad.append(f"A3 processes left: {left}")
-    for i, fences in starts.items():
-        if fences != sorted(set(fences)):
-            bad.append(f"A4 fences of job {i}: {fences}")
-    bad += [f"unexpected answer {s}" for c in crowd for s in c.surprises[:3]]
-    if daemon.stop() != 0:
-        bad.append("the last stop was not clean")
+    late = [(i, f, starts[i]) for i, f in watcher.ended.items() if max(starts.get(i, [0])) > f]
+    left = processes_of(daemon.state)
+    unsorted = [(i, f) for i, f in starts.items() if f != sorted(set(f))]
+    surprises = [s for c in crowd for s in c.surprises]
+    claims.ok("every_acknowledged_job_succeeded", ids and not lost, lost[:5])
+    claims.ok("no_ended_job_was_started_again", watcher.ended and not late, late[:5])
+    claims.ok("no_process_of_a_job_is_left", not left, left[:5])
+    claims.ok("fences_of_a_job_rise", not unsorted, unsorted[:5])
+    claims.ok("no_answer_was_a_surprise", not surprises, surprises[:5])
+    claims.ok("the_last_stop_is_clean", daemon.stop() == 0)
     again = sum(len(f) - 1 for f in starts.values())
-    print(f"kill9: seed {seed}, {rounds} kills, {len(ids)} acknowledged, {len(watcher.ended)} seen ended, "
+    print(f"     seed {seed}: {rounds} kills, {len(ids)} acknowledged, {len(watcher.ended)} seen ended, "
           f"{again} starts repeated after a crash, {sum(c.errors for c in crowd)} requests cut")
-    for line in bad[:20]:
-        print("FAIL", line)
-    if not ids:
-        bad.append("nothing was acknowledged")
-    if not bad:
-        shutil.rmtree(folder)
-        print("ok   acknowledged_jobs_survive_kill_9")
-    else:
-        print(f"FAIL acknowledged_jobs_survive_kill_9 (kept: {folder})")
-    return 1 if bad else 0
+    return claims.end()
 
 
 if __name__ == "__main__":
