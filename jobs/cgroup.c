@@ -109,25 +109,18 @@ static unsigned enable_limits(int base_fd, int root_fd)
     return controllers_in(root_fd, "cgroup.subtree_control");
 }
 
-static void root_name(char *ret, size_t ret_bytes, uint64_t state_id)
+static int root_make(struct cgroup_root *root)
 {
-    snprintf(ret, ret_bytes, "stint-%016llx", (unsigned long long)state_id);
-}
+    const char *name = strrchr(root->path, '/');
+    char base[PATH_MAX];
 
-static int root_make(const char *base, uint64_t state_id, struct cgroup_root *root)
-{
-    char name[32];
-
-    root_name(name, sizeof name, state_id);
-    int n = snprintf(root->path, sizeof root->path, "%s/%s", base, name);
-    if (n < 0 || (size_t)n >= sizeof root->path)
-        return -ENAMETOOLONG;
+    snprintf(base, sizeof base, "%.*s", (int)(name - root->path), root->path);
     OWN_FD int base_fd = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (base_fd < 0)
         return -errno;
-    if (mkdirat(base_fd, name, 0755) < 0 && errno != EEXIST)
+    if (mkdirat(base_fd, name + 1, 0755) < 0 && errno != EEXIST)
         return -errno;
-    root->dir_fd = openat(base_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    root->dir_fd = openat(base_fd, name + 1, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (root->dir_fd < 0)
         return -errno;
     root->controllers = enable_limits(base_fd, root->dir_fd);
@@ -203,21 +196,35 @@ static int remove_one(void *ctx, int parent_fd, const char *name, int dir_fd)
     return unlinkat(parent_fd, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
 }
 
-int cgroup_root_open(uint64_t state_id, struct cgroup_root **ret, char *why, size_t why_bytes)
+int cgroup_root_find(uint64_t state_id, char *ret_path, size_t path_bytes, char *why,
+                     size_t why_bytes)
 {
     char base[PATH_MAX];
-    OWN(free) struct cgroup_root *root = calloc(1, sizeof *root);
 
-    if (!root)
-        return -ENOMEM;
     int r = cgroup_find_own(base, sizeof base);
     if (r < 0) {
         snprintf(why, why_bytes, "cgroup2 is not mounted");
         return r;
     }
-    r = root_make(base, state_id, root);
+    int n =
+        snprintf(ret_path, path_bytes, "%s/stint-%016llx", base, (unsigned long long)state_id);
+    if (n < 0 || (size_t)n >= path_bytes) {
+        snprintf(why, why_bytes, "the path of the cgroup is too long");
+        return -ENAMETOOLONG;
+    }
+    return 0;
+}
+
+int cgroup_root_open(const char *path, struct cgroup_root **ret, char *why, size_t why_bytes)
+{
+    OWN(free) struct cgroup_root *root = calloc(1, sizeof *root);
+    if (!root)
+        return -ENOMEM;
+
+    snprintf(root->path, sizeof root->path, "%s", path);
+    int r = root_make(root);
     if (r < 0) {
-        snprintf(why, why_bytes, "%.120s: %s", base, strerror(-r));
+        snprintf(why, why_bytes, "%.120s: %s", path, strerror(-r));
         return r;
     }
     *ret = TAKE(root);
@@ -289,6 +296,9 @@ int cgroup_populated(const struct cgroup *cgroup)
     uint64_t populated;
     int r = cgroup_file_u64(cgroup->dir_fd, "cgroup.events", "populated", &populated);
 
+    /* Removed by somebody else: that takes an empty one. */
+    if (r == -ENODEV || r == -ENOENT)
+        return 0;
     return r < 0 ? r : populated != 0;
 }
 

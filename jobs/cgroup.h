@@ -55,8 +55,12 @@ struct cgroup_usage {
     uint64_t oom_kills;
 };
 
-/* Finds the base and makes the root. 0, or a negative errno with one sentence in why. */
-int cgroup_root_open(uint64_t state_id, struct cgroup_root **ret, char *why, size_t why_bytes);
+/* Where the root of this state folder would be, for this process. 0, or a negative errno with
+ * one sentence in why. */
+int cgroup_root_find(uint64_t state_id, char *ret_path, size_t path_bytes, char *why,
+                     size_t why_bytes);
+/* Makes the root at that path. Results as above. */
+int cgroup_root_open(const char *path, struct cgroup_root **ret, char *why, size_t why_bytes);
 /* Removes the root when it is empty. NULL is harmless. */
 void cgroup_root_close(struct cgroup_root *root);
 const char *cgroup_root_path(const struct cgroup_root *root);

@@ -1,9 +1,8 @@
 #include "jobs/cgroup_files.h"
 
 #include "base/io.h"
-#include "base/own.h"
+#include "jobs/folder.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -11,9 +10,7 @@
 #include <string.h>
 
 #define PROCS_BYTES 4096 /* a read of cgroup.procs at a time */
-#define DEPTH_MAX 16 /* of cgroups that a job makes in its own */
-
-OWN_DEFINE(DIR, closedir);
+#define DEPTH_MAX 16     /* of cgroups that a job makes in its own */
 
 int cgroup_file_write(int dir_fd, const char *name, const char *text)
 {
@@ -106,17 +103,12 @@ static int each(int parent_fd, const char *name, unsigned depth, cgroup_files_fn
 
 static int each_child(int dir_fd, unsigned depth, cgroup_files_fn fn, void *ctx)
 {
-    int list_fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    OWN(closedir) DIR *dir = list_fd < 0 ? NULL : fdopendir(list_fd);
+    OWN(folder_close) DIR *dir = folder_open(dir_fd);
+    if (!dir)
+        return -errno;
 
-    if (!dir) {
-        int r = -errno;
-        if (list_fd >= 0)
-            close(list_fd);
-        return r;
-    }
-    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
-        if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
+    for (struct dirent *entry; (entry = folder_next(dir)) != NULL;) {
+        if (entry->d_type != DT_DIR)
             continue;
         int r = each(dir_fd, entry->d_name, depth, fn, ctx);
         if (r < 0 && r != -ENOENT)

@@ -1,6 +1,7 @@
 #include "jobs/exec_tree.h"
 
 #include "base/clock.h"
+#include "base/err.h"
 #include "base/log.h"
 #include "scheduler/block.h"
 #include "scheduler/task.h"
@@ -18,8 +19,9 @@
 #define BUSY_NS_MIN 1000000
 #define LOOK_NS_MIN (100 * NS_PER_US)
 #define LOOK_NS_MAX (100 * NS_PER_MS)
-#define ALARM_NS (60 * NS_PER_S) /* in uninterruptible sleep for so long: somebody must look   \
-                                  */
+#define ALARM_NS                                                                               \
+    (60 * NS_PER_S) /* in uninterruptible sleep for so long: somebody must look                \
+                     */
 
 static bool wants_limits(const struct exec_spec *spec)
 {

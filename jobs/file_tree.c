@@ -1,16 +1,13 @@
 #include "jobs/file_tree.h"
 
-#include "base/own.h"
+#include "jobs/folder.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-
-OWN_DEFINE(DIR, closedir);
 
 struct removal {
     int top_fd;
@@ -89,31 +86,14 @@ static int lift(struct removal *removal, int dir_fd, const char *name)
     }
 }
 
-static bool is_dot(const char *name)
-{
-    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
-}
-
-static DIR *list_folder(int fd)
-{
-    int list_fd = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = list_fd < 0 ? NULL : fdopendir(list_fd);
-
-    if (!dir && list_fd >= 0)
-        close(list_fd);
-    return dir;
-}
-
 /* Empties one folder of the top: plain things go, full folders are lifted beside it. */
 static int empty(struct removal *removal, int fd)
 {
-    OWN(closedir) DIR *dir = list_folder(fd);
+    OWN(folder_close) DIR *dir = folder_open(fd);
     if (!dir)
         return -errno;
 
-    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
-        if (is_dot(entry->d_name))
-            continue;
+    for (struct dirent *entry; (entry = folder_next(dir)) != NULL;) {
         int r = remove_plain(removal, fd, entry);
         if (r == 0)
             r = lift(removal, fd, entry->d_name);
@@ -150,14 +130,12 @@ static int take_apart(struct removal *removal, const char *name)
 /* One pass over the top folder; how many entries it met, or a negative errno. */
 static int pass(struct removal *removal)
 {
-    OWN(closedir) DIR *dir = list_folder(removal->top_fd);
+    OWN(folder_close) DIR *dir = folder_open(removal->top_fd);
     int met = 0;
 
     if (!dir)
         return -errno;
-    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
-        if (is_dot(entry->d_name))
-            continue;
+    for (struct dirent *entry; (entry = folder_next(dir)) != NULL;) {
         met = 1;
         int r = remove_plain(removal, removal->top_fd, entry);
         if (r == 0)

@@ -17,8 +17,9 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#define REAP_NS (UINT64_C(1000) * 1000 * 1000) /* how long an ended orphan may stay a zombie   \
-                                                */
+#define REAP_NS                                                                                \
+    (UINT64_C(1000) * 1000 * 1000) /* how long an ended orphan may stay a zombie               \
+                                    */
 
 struct proctree {
     uint64_t state_id;
@@ -125,19 +126,6 @@ static int reaper(void *arg)
     return 0;
 }
 
-static int start_reaper(struct proctree *tree, struct group *group)
-{
-    if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
-        return -errno;
-    int r = group_spawn(group, reaper, tree,
-                        &(const struct task_options){.name = "orphan reaper",
-                                                     .site = __FILE__,
-                                                     .stack = STACK_NORMAL,
-                                                     .background = true});
-    tree->adopts = r == 0;
-    return r;
-}
-
 /* P1. A member by descent is one as long as its parent is the same. */
 static void signal_member(const struct proctree_ident *ident, const struct proctree_seen *seen,
                           enum proctree_depth depth, int signal)
@@ -152,7 +140,7 @@ static void signal_member(const struct proctree_ident *ident, const struct proct
     syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0);
 }
 
-int proctree_open(uint64_t state_id, bool adopt, struct group *group, struct proctree **ret)
+int proctree_open(uint64_t state_id, struct proctree **ret)
 {
     OWN(free) struct proctree *tree = calloc(1, sizeof *tree);
     uint32_t number;
@@ -169,13 +157,21 @@ int proctree_open(uint64_t state_id, bool adopt, struct group *group, struct pro
     pthread_mutex_init(&tree->lock, NULL);
     event_init(&tree->wake);
     event_init(&tree->ended);
-    if (adopt || getpid() == 1) {
-        r = start_reaper(tree, group);
-        if (r < 0)
-            return r;
-    }
     *ret = TAKE(tree);
     return 0;
+}
+
+int proctree_adopt(struct proctree *tree, struct group *group)
+{
+    const struct task_options options = {
+        .name = "orphan reaper", .site = __FILE__, .stack = STACK_NORMAL, .background = true};
+
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+        return -errno;
+    int r = group_spawn(group, reaper, tree, &options);
+
+    tree->adopts = r == 0;
+    return r;
 }
 
 void proctree_close(struct proctree *tree)

@@ -45,8 +45,9 @@ struct proctree_ident {
     uint32_t fence;
 };
 
-/* adopt: become sub-reaper and start the reaper task in group. From a task; does not block. */
-int proctree_open(uint64_t state_id, bool adopt, struct group *group, struct proctree **ret);
+int proctree_open(uint64_t state_id, struct proctree **ret);
+/* Become sub-reaper and start the reaper task in group. From a task. */
+int proctree_adopt(struct proctree *tree, struct group *group);
 void proctree_close(struct proctree *tree); /* parks until the reaper ended; NULL is harmless */
 
 /* For one attempt; never 0, unique in this daemon. */

@@ -2,9 +2,8 @@
 
 #include "base/buf.h"
 #include "base/io.h"
-#include "base/own.h"
+#include "jobs/folder.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -15,8 +14,6 @@
 
 #define ENVIRON_BYTES_MAX (256u << 10) /* ours come first, but a shell sorts them anew */
 #define STAT_BYTES 1024
-
-OWN_DEFINE(DIR, closedir);
 
 static uint64_t read_mark(pid_t pid)
 {
@@ -199,12 +196,12 @@ static void remove_ancestors(struct proctree_scan *scan)
 static int scan_all(const struct proctree_ident *ident, enum proctree_depth depth,
                     struct proctree_scan *scan)
 {
-    OWN(closedir) DIR *dir = opendir("/proc");
+    OWN(folder_close) DIR *dir = opendir("/proc");
     pid_t self = getpid();
 
     if (!dir)
         return -errno;
-    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+    for (struct dirent *entry; (entry = folder_next(dir)) != NULL;) {
         char *end;
         long pid = strtol(entry->d_name, &end, 10);
 
