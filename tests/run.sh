@@ -3,6 +3,8 @@
 #
 #   run.sh check BUILD-DIR          everything there is, as the build machine does
 #   run.sh lint BUILD-DIR           tests/lint alone
+#   run.sh c BUILD-DIR              the C tests alone
+#   run.sh integration BUILD-DIR    the real daemon alone
 #   run.sh san BUILD-DIR            the C tests of a build made with a sanitizer
 #   run.sh fuzz BUILD-DIR SECONDS   every parser, from its corpus on
 #   run.sh soak BUILD-DIR           C tests and integration with STINT_SOAK=1: long and many
@@ -17,7 +19,7 @@ cd "$(dirname "$0")/.." || exit 2
 
 mode=${1:-} build=${2:-}
 if [ -z "$mode" ] || [ -z "$build" ]; then
-    sed -n '2,10s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
     exit 2
 fi
 
@@ -32,6 +34,8 @@ check)
     fuzz_suite build/fuzz 10
     ;;
 lint) lint_suite "$build" ;;
+c) c_suite "$build" ;;
+integration) integration_suite "$build" ;;
 san) sanitizer_suite "$build" ;;
 fuzz) fuzz_suite "$build" "${3:-60}" ;;
 soak)

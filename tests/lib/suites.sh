@@ -51,7 +51,7 @@ integration_suite() {
         [ -e "$script" ] || continue
         count=count_lines
         [ "${script##*/}" != demo.sh ] || count=count_status
-        step "$script" 300 $count "$script" "$1"
+        step "$script" 900 $count "$script" "$1"
     done
 }
 

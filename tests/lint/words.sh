@@ -22,6 +22,8 @@ awk '
     FNR == 1 { last = "" }
     FILENAME ~ /\.[ch]$/ && !/^ *(\/\*| \*|\/\/)/ { last = ""; next }
     /^ *(\/\*|\*\/)? *$/ { last = ""; next }
+    # Diagrams and examples are indented.
+    /^ *\*?     / { last = "" }
     {
         n = split($0, words, /[ \t]+/)
         for (i = 1; i <= n; i++) {
