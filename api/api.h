@@ -55,7 +55,7 @@ struct api_options {
     struct engine *engine; /* borrowed until api_close */
     int unix_fd, tcp_fd;   /* listening sockets, -1 = no such door; taken by api_open */
 
-    const char *token_file; /* lines "TOKEN [read|write|admin]"; NULL: TCP lets nobody in */
+    const char *token_file; /* see auth.h; NULL: TCP lets nobody in */
     const uint32_t *uids;   /* let in at the UNIX socket besides root and our own uid */
     unsigned uids_count;    /* 0 = whomever the permissions of the socket file let connect */
     char *const *hosts; /* names we go by on TCP besides loopback; NULL-terminated or NULL */

@@ -14,9 +14,9 @@
 #define WIRE_BODY_BYTES_MAX (8u << 20)
 #define WIRE_WAIT_S_MAX 3600
 
-/* One row a problem: the last part of its type URI, its HTTP status and title, and the exit status
- * of the command line: 1 failed, 2 usage, 3 not found, 4 refused, 5 conflict, 69 unreachable,
- * 75 try later, 124 timed out. */
+/* One row a problem: the last part of its type URI, its HTTP status and title, and the exit
+ * status of the command line: 1 failed, 2 usage, 3 not found, 4 refused, 5 conflict, 69
+ * unreachable, 75 try later, 124 timed out. */
 struct wire_problem {
     const char *type;
     int status;

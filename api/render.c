@@ -1,0 +1,263 @@
+#include "api/render.h"
+
+#include "base/buf.h"
+#include "base/str.h"
+#include "jobs/engine.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* What a document without a timeout means; the row "timeout" in jobs/spec_table.c. */
+#define TIMEOUT_DEFAULT "\"1h\""
+
+/* ------------------------------------------------------------------------- fields */
+
+static void put_key(struct buf *b, const char *key)
+{
+    buf_puts(b, ",\"");
+    buf_puts(b, key);
+    buf_puts(b, "\":");
+}
+
+static void put_text(struct buf *b, const char *key, const char *value)
+{
+    put_key(b, key);
+    if (value == NULL)
+        buf_puts(b, "null");
+    else
+        buf_put_json(b, value, strlen(value));
+}
+
+static void put_u64(struct buf *b, const char *key, uint64_t value)
+{
+    put_key(b, key);
+    buf_put_u64(b, value);
+}
+
+static void put_bool(struct buf *b, const char *key, bool value)
+{
+    put_key(b, key);
+    buf_puts(b, value ? "true" : "false");
+}
+
+static void put_time(struct buf *b, const char *key, int64_t at_ms)
+{
+    char text[STR_TIME_BYTES];
+
+    put_key(b, key);
+    if (at_ms == 0) {
+        buf_puts(b, "null");
+        return;
+    }
+    str_time_text(text, at_ms);
+    buf_putc(b, '"');
+    buf_puts(b, text);
+    buf_putc(b, '"');
+}
+
+/* What is JSON already: a result. */
+static void put_raw(struct buf *b, const char *key, const char *json)
+{
+    put_key(b, key);
+    buf_puts(b, json != NULL ? json : "null");
+}
+
+/* ",web,img," as an array. */
+static void put_tags(struct buf *b, const char *tags)
+{
+    const char *comma = "";
+
+    put_key(b, "tags");
+    buf_putc(b, '[');
+    for (const char *p = tags; p != NULL && *p != '\0';) {
+        size_t len = strcspn(p, ",");
+
+        if (len > 0) {
+            buf_puts(b, comma);
+            buf_put_json(b, p, len);
+            comma = ",";
+        }
+        p += len + (p[len] == ',');
+    }
+    buf_putc(b, ']');
+}
+
+/* ------------------------------------------------------------------------- the document
+ *
+ * It was written by us, compact and checked, so its members can be copied as they are. Reading
+ * it into a tree and writing it again would cost more than all the rest of a job. */
+
+/* Behind the string that begins at p (a quote). */
+static const char *skip_string(const char *p)
+{
+    for (p++; *p != '\0' && *p != '"'; p++)
+        if (*p == '\\' && p[1] != '\0')
+            p++;
+    return *p == '"' ? p + 1 : p;
+}
+
+/* Behind the value that begins at p. */
+static const char *skip_value(const char *p)
+{
+    unsigned depth = 0;
+
+    while (*p != '\0') {
+        if (*p == '"') {
+            p = skip_string(p);
+            if (depth == 0)
+                return p;
+            continue;
+        }
+        if (depth == 0 && (*p == ',' || *p == '}'))
+            return p;
+        if (*p == '{' || *p == '[')
+            depth++;
+        if (*p == '}' || *p == ']') {
+            p++;
+            if (--depth == 0)
+                return p;
+            continue;
+        }
+        p++;
+    }
+    return p;
+}
+
+static bool key_is(const char *key, size_t len, const char *word)
+{
+    return strlen(word) == len && memcmp(key, word, len) == 0;
+}
+
+/* The members that render_job writes itself, from the row. */
+static bool is_column(const char *key, size_t len)
+{
+    static const char *const columns[] = {"name", "queue", "priority", "key", "tags"};
+
+    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
+        if (key_is(key, len, columns[i]))
+            return true;
+    return false;
+}
+
+static void put_document(struct buf *b, const char *document)
+{
+    bool timeout = false;
+
+    for (const char *p = document; p != NULL && (*p == '{' || *p == ',') && p[1] == '"';) {
+        const char *member = p + 1, *colon = skip_string(member);
+
+        if (*colon != ':')
+            break;
+        size_t key_len = (size_t)(colon - member) - 2;
+        p = skip_value(colon + 1);
+        timeout = timeout || key_is(member + 1, key_len, "timeout");
+        if (is_column(member + 1, key_len))
+            continue;
+        buf_putc(b, ',');
+        buf_put(b, member, (size_t)(p - member));
+    }
+    if (!timeout)
+        put_raw(b, "timeout", TIMEOUT_DEFAULT);
+}
+
+/* ------------------------------------------------------------------------- records */
+
+void render_job(struct buf *b, const struct job *job)
+{
+    buf_puts(b, "{\"id\":");
+    buf_put_u64(b, job->id);
+    put_text(b, "kind", job_kind_name(job->kind));
+    put_text(b, "name", job->name);
+    put_text(b, "queue", job->queue);
+    put_key(b, "priority");
+    buf_put_i64(b, job->priority);
+    put_text(b, "key", job->key);
+    put_tags(b, job->tags);
+    put_text(b, "state", job_state_name(job->state));
+    put_text(b, "reason", job_reason_name(job->reason));
+    put_u64(b, "attempt", job->attempt);
+    put_u64(b, "crashes", job->crashes);
+    put_u64(b, "fence", job->fence);
+    put_time(b, "created_at", job->created_at_ms);
+    put_time(b, "run_at", job->run_at_ms);
+    put_time(b, "started_at", job->started_at_ms);
+    put_time(b, "finished_at", job->finished_at_ms);
+    put_raw(b, "result", job->result);
+    put_text(b, "error", job->error);
+    put_bool(b, "dead_letter", job->dead_letter);
+    put_bool(b, "cancel_requested", job->cancel_requested);
+    if (job->retry_of != 0)
+        put_u64(b, "retry_of", job->retry_of);
+    else
+        put_raw(b, "retry_of", NULL);
+    put_document(b, job->spec);
+    buf_putc(b, '}');
+}
+
+void render_attempt(struct buf *b, const struct attempt_record *a)
+{
+    buf_puts(b, "{\"attempt\":");
+    buf_put_u64(b, a->attempt);
+    put_u64(b, "fence", a->fence);
+    put_text(b, "state", job_state_name(a->state));
+    put_text(b, "reason", job_reason_name(a->reason));
+    put_time(b, "started_at", a->started_at_ms);
+    put_time(b, "finished_at", a->finished_at_ms);
+    put_raw(b, "result", a->result);
+    put_text(b, "error", a->error);
+    buf_putc(b, '}');
+}
+
+void render_queue(struct buf *b, const struct queue_view *queue)
+{
+    const struct queue_record *record = &queue->record;
+    char comma = '{';
+
+    buf_puts(b, "{\"name\":");
+    buf_put_json(b, record->name, strlen(record->name));
+    if (record->concurrency > 0)
+        put_u64(b, "concurrency", record->concurrency);
+    else
+        put_raw(b, "concurrency", NULL);
+    put_bool(b, "paused", record->paused);
+    put_key(b, "counts");
+    for (enum job_state s = JOB_HELD; s < JOB_STATE_COUNT; s++) {
+        buf_putc(b, comma);
+        buf_putf(b, "\"%s\":", job_state_name(s));
+        buf_put_u64(b, queue->counts[s]);
+        comma = ',';
+    }
+    buf_putc(b, '}');
+    put_key(b, "oldest_seconds");
+    if (queue->oldest_ms > 0)
+        buf_putf(b, "%lld.%03lld}", (long long)(queue->oldest_ms / 1000),
+                 (long long)(queue->oldest_ms % 1000));
+    else
+        buf_puts(b, "null}");
+}
+
+/* ------------------------------------------------------------------------- the tag */
+
+static uint64_t mix(uint64_t hash, uint64_t value)
+{
+    hash ^= value;
+    hash *= UINT64_C(0x9e3779b97f4a7c15);
+    return hash ^ hash >> 29;
+}
+
+/* Everything of a row that can change after it was made; result and error change only when the
+ * state or the fence does. */
+void render_job_tag(const struct job *job, char ret[RENDER_TAG_BYTES])
+{
+    uint64_t hash = mix(UINT64_C(0x51a7), job->id);
+
+    hash = mix(hash, (uint64_t)job->state << 32 | (uint64_t)job->reason);
+    hash = mix(hash, (uint64_t)job->attempt << 32 | job->fence);
+    hash = mix(hash, (uint64_t)job->crashes << 2 | (uint64_t)job->dead_letter << 1 |
+                         (uint64_t)job->cancel_requested);
+    hash = mix(hash, (uint64_t)job->run_at_ms);
+    hash = mix(hash, (uint64_t)job->started_at_ms);
+    hash = mix(hash, (uint64_t)job->finished_at_ms);
+    hash = mix(hash, (uint64_t)(uint32_t)job->priority);
+    snprintf(ret, RENDER_TAG_BYTES, "\"%016llx\"", (unsigned long long)hash);
+}

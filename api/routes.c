@@ -1,0 +1,42 @@
+/* routes.c: what can be asked, in one table. openapi.json tells the same to machines; a test
+ * holds the two together. */
+#include "api/api_parts.h"
+
+#define GET METHOD_GET
+#define POST METHOD_POST
+#define PUT METHOD_PUT
+#define PATCH METHOD_PATCH
+
+const struct route routes_table[] = {
+    {POST, "/v1/jobs", SCOPE_WRITE, false, jobs_submit,
+     "submit one job (an object), or many at once (an array, or an object a line)"},
+    {GET, "/v1/jobs", SCOPE_READ, false, jobs_list,
+     "list jobs, newest first: state, queue, kind, tag, name, key, since, limit, cursor"},
+    {GET, "/v1/jobs/{id}", SCOPE_READ, false, jobs_get,
+     "one job; wait=30s answers when it has ended"},
+    {GET, "/v1/jobs/{id}/log", SCOPE_READ, false, log_get,
+     "what it printed: Range, stream=stdout|stderr, attempt=N, follow=1"},
+    {GET, "/v1/jobs/{id}/attempts", SCOPE_READ, false, jobs_attempts,
+     "every try that has ended, and how"},
+    {POST, "/v1/jobs/{id}/cancel", SCOPE_WRITE, false, jobs_cancel,
+     "stop it, with every process it started: {\"grace\": \"10s\", \"force\": false}"},
+    {POST, "/v1/jobs/{id}/retry", SCOPE_WRITE, false, jobs_retry,
+     "an ended job: a new one like it; a retrying one: try now"},
+    {POST, "/v1/jobs/{id}/hold", SCOPE_WRITE, false, jobs_hold,
+     "keep a waiting job from starting"},
+    {POST, "/v1/jobs/{id}/release", SCOPE_WRITE, false, jobs_release, "let a held job start"},
+    {GET, "/v1/queues", SCOPE_READ, false, queues_list, "all queues with settings and counts"},
+    {GET, "/v1/queues/{name}", SCOPE_READ, false, queues_get, "one queue"},
+    {PUT, "/v1/queues/{name}", SCOPE_ADMIN, false, queues_put,
+     "set all of a queue: {\"concurrency\": 4, \"paused\": false}"},
+    {PATCH, "/v1/queues/{name}", SCOPE_ADMIN, false, queues_patch, "set some of a queue"},
+    {GET, "/v1/debug/tasks", SCOPE_ADMIN, false, health_tasks,
+     "the daemon's own tasks: what each waits for"},
+    {GET, "/healthz", SCOPE_OPEN, true, health_live, "the process answers"},
+    {GET, "/readyz", SCOPE_MONITOR, true, health_ready,
+     "work can be sent: writable, not draining"},
+    {GET, "/metrics", SCOPE_MONITOR, false, metrics_get, "counters for Prometheus"},
+    {GET, "/openapi.json", SCOPE_READ, true, openapi_get, "this table, for machines"},
+};
+
+const unsigned routes_count = sizeof routes_table / sizeof *routes_table;
