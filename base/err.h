@@ -26,7 +26,7 @@
  * Rejected: error objects and traces of returns (they need a place that is the task's own, and
  * an event name in the log says where); long jumps (they skip what OWN cleans up); ending the
  * process when memory runs out (jobs of others would pay for it); one arena a request (buffers
- * cross tasks, and the measured cost of malloc is below that of one commit by far).
+ * cross tasks, and one commit to disk costs what many thousands of mallocs do).
  *
  * After a crash only io_file_replace() leaves something: a file NAME.<16 digits>.tmp. */
 #ifndef BASE_ERR_H

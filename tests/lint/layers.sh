@@ -17,13 +17,14 @@ daemon      base scheduler storage jobs api daemon
 cli         base cli api/wire.h
 api/wire.h  base
 '
-# A header of others, and the files that are its homes.
+# A header of others, and the files that are its homes. http_pump.c has an epoll of its own for
+# the sockets of libcurl; its task waits for that one descriptor at the scheduler's poller.
 foreign='
 sqlite3\.h           ^storage/
 libpq-fe\.h          ^storage/
 microhttpd\.h        ^api/
 curl/                ^jobs/[a-z_]*http|^cli/
-sys/epoll\.h         ^scheduler/
+sys/epoll\.h         ^scheduler/|^jobs/http_pump\.c$|^api/(server|pump)\.c$
 jansson\.h           ^jobs/|^api/|^cli/
 archive(_entry)?\.h  ^jobs/
 systemd/             ^daemon/
