@@ -53,10 +53,11 @@ struct group {
     enum group_policy policy;
     int result;            /* first error; guarded by lock */
     _Atomic int cancelled; /* 0, or the negative errno that blocking calls answer */
-    struct task *waiter;   /* parked in wait, close or a full go; guarded by lock */
-    uint64_t deadline_at_ns, grace_ns;
-    void *timer;
-    uint64_t reserved[4];
+    struct list waiters;   /* parked in wait, close or a full spawn; guarded by lock */
+    uint64_t grace_ns;
+    struct group_timer *timer; /* of the deadline, or NULL */
+    bool won;                  /* under GROUP_FIRST_WINS; guarded by lock */
+    bool closed;
 };
 
 void group_open(struct group *g, const char *name);

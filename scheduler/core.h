@@ -1,0 +1,253 @@
+/* core.h: what the scheduler is made of. Internal to scheduler/; the essay is in scheduler.c.
+ *
+ *     task         a function with a stack of its own, a wait word, and a place in a group
+ *     processor    the right to run tasks: a run queue, timers, caches. As many as cores
+ *     thread       an OS thread; runs tasks while it holds a processor
+ *     scheduler    the only one: idle set, spare threads, global queue, poller role
+ *
+ * Fields that a task's stack and its thread's scheduler stack both touch are relaxed atomics:
+ * it is one OS thread, so order is given, but the tools and the compiler must not guess. */
+#ifndef SCHEDULER_CORE_H
+#define SCHEDULER_CORE_H
+
+#include "base/list.h"
+#include "base/rand.h"
+#include "scheduler/group.h"
+#include "scheduler/runq.h"
+#include "scheduler/sanitizer.h"
+#include "scheduler/stack.h"
+#include "scheduler/timers.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PROCESSORS_MAX 256
+#define THREADS_SPARE_KEPT 2
+#define TASK_CACHE_MAX 64
+#define CACHE_LINE_BYTES 128
+
+struct processor;
+struct scheduler;
+struct thread;
+struct wait;
+
+#define get_relaxed(p) atomic_load_explicit((p), memory_order_relaxed)
+#define set_relaxed(p, v) atomic_store_explicit((p), (v), memory_order_relaxed)
+/* A counter with one writer at a time: no locked instruction. */
+#define count_add(p, n) set_relaxed((p), get_relaxed(p) + (n))
+
+enum task_state { TASK_FREE, TASK_READY, TASK_RUNNING, TASK_PARKED, TASK_BLOCKED };
+
+/* Aligned to TASK_BYTES, so that a pointer has 24 bits to spare for a tag (wait.c). */
+#define TASK_BYTES 256
+struct task {
+    void *sp;              /* while it does not run */
+    _Atomic uint64_t wait; /* the wait word; see wait.c */
+    struct thread *_Atomic thread;
+    struct task *next; /* in a batch, the global queue, or a cache */
+    task_fn fn;
+    void *arg;
+    char *_Atomic stack; /* NULL before the first run and after the end */
+    struct group *group;
+    struct list member;      /* guarded by the group's lock */
+    struct list groups_open; /* guarded by tree_lock */
+    _Atomic uint32_t tree_lock;
+    _Atomic int cancel; /* 0 or the reason */
+    int saved_errno;
+    uint32_t shields;         /* own */
+    uint64_t shield_until_ns; /* own */
+    uint64_t id;
+    const char *_Atomic name;
+    const char *_Atomic site;
+    const char *_Atomic group_name;
+    const char *_Atomic wait_reason;
+    const void *_Atomic wait_object;
+    _Atomic uint64_t wait_since_ns;
+    struct processor *lent; /* own; in a blocking call: to be asked back */
+    uint32_t budget;        /* own */
+    uint8_t stack_class;
+    uint8_t lane;          /* own; of the blocking call */
+    _Atomic uint8_t state; /* enum task_state, for reports */
+    bool background;
+    bool outside; /* parked where something outside can wake it; counted in a processor */
+    struct sanitizer sanitizer;
+};
+_Static_assert(sizeof(struct task) <= TASK_BYTES, "a task fills its slot");
+
+/* Runs on the scheduler's stack once the task has left its own. true: run it again at once. */
+typedef bool (*task_commit_fn)(struct thread *m, struct task *t, void *arg);
+
+enum thread_place { PLACE_RUNNING, PLACE_IDLE, PLACE_POLLING, PLACE_SPARE, PLACE_GONE };
+enum thread_token { TOKEN_NONE, TOKEN_SPINNING, TOKEN_PLAIN, TOKEN_STOP };
+
+struct thread {
+    void *sp; /* of the scheduler's stack, while a task runs */
+    struct task *_Atomic task;
+    struct processor *_Atomic processor; /* NULL in a blocking call */
+    task_commit_fn _Atomic commit;
+    void *_Atomic commit_arg;
+    bool spinning; /* counted in scheduler.spinning */
+    bool ending;
+    uint8_t next_in_row;
+    struct rand rand;
+    _Atomic uint64_t dice; /* of select, whose tasks share it; 0 = not seeded yet */
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t token; /* enum thread_token; a futex */
+    enum thread_place place;                           /* guarded by idle_lock */
+    struct list spare_link;                            /* guarded by idle_lock */
+    struct list all_link;                              /* guarded by threads_lock */
+    pthread_t id;
+    bool main; /* the caller of scheduler_run */
+    stack_t old_altstack;
+    void *altstack;
+    struct sanitizer sanitizer;
+};
+
+struct processor_counters {
+    _Atomic uint64_t created, ended, runs, steals, steal_attempts, parks, yields, handoffs,
+        overflows, polls, timers_fired, blocking_calls, retakes;
+    _Atomic int64_t outside; /* tasks parked here minus tasks resumed here: the sum counts */
+};
+
+struct processor {
+    struct runq runq;
+    struct timers timers;
+    unsigned index;
+    _Atomic uint32_t tick;
+    _Atomic bool want_yield;      /* set by the monitor when a slice is used up */
+    _Atomic uintptr_t blocked_by; /* the thread inside a blocking call, or 0 */
+    struct thread *thread;        /* guarded by idle_lock */
+    uint64_t id_next, id_end;
+    struct task *tasks_free;
+    unsigned tasks_free_len;
+    struct stack_cache stacks;
+    struct processor_counters counters;
+    /* The monitor's notes. */
+    uint64_t seen_runs, seen_blocked, seen_since_ns;
+    _Atomic uint64_t stalled_since_ns;
+};
+
+struct scheduler {
+    unsigned count; /* processors */
+    struct processor *processors;
+    struct scheduler_options options;
+
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t spinning;
+    _Atomic uint32_t idle_count;
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t idle_lock;
+    uint64_t idle_set[PROCESSORS_MAX / 64]; /* guarded by idle_lock */
+    struct list spare;                      /* guarded by idle_lock; last in, first out */
+    unsigned spare_count;                   /* guarded by idle_lock */
+
+    struct global_queue global;
+
+    struct thread *_Atomic poller; /* who blocks in epoll */
+    _Atomic uint64_t poll_until_ns;
+    _Atomic uint64_t polls;   /* by anybody */
+    _Atomic uint32_t watched; /* descriptors */
+
+    _Atomic uint64_t wakes;   /* of threads */
+    _Atomic uint32_t blocked; /* threads in blocking calls without a processor */
+    _Atomic uint32_t foreign; /* foreign threads inside one of our calls */
+    _Atomic bool stopping;
+    _Atomic bool running;
+
+    _Atomic uint32_t threads_lock; /* guards both */
+    struct list threads;
+    _Atomic unsigned threads_count;
+    /* The time as somebody read it last: good enough for "waits since". */
+    _Atomic uint64_t coarse_ns;
+
+    struct task *root;
+    struct group root_group;
+    int root_result;
+    _Atomic bool dead_told; /* since a task last ran that is not in the background */
+    bool dead_cancelled;
+};
+
+extern struct scheduler sched;
+
+/* The calling OS thread if it is ours, else NULL. Out of line and in a file of its own: the
+ * compiler may keep neither the value nor the address over a switch. */
+struct thread *thread_self(void);
+void thread_self_set(struct thread *m);
+/* errno of the calling thread, for code that runs in tasks: the address behind the macro may
+ * be kept over a switch by the compiler. */
+int errno_now(void);
+
+/* task.c */
+struct task *task_new(struct processor *p, task_fn fn, void *arg,
+                      const struct task_options *options);
+void task_free(struct processor *p, struct task *t);
+/* Leaves the task's stack; commit runs on the scheduler's. */
+void task_leave(struct task *t, task_commit_fn commit, void *arg);
+/* Before the first run: gives it a stack. -EAGAIN when none can be had. */
+int task_bind(struct processor *p, struct task *t);
+/* Counts an operation that went through without parking; yields when there were many. */
+void task_spend(void);
+/* The processor of the calling thread if it runs tasks just now, else NULL. */
+struct processor *processor_self(void);
+/* Frees all descriptors; no task may live. */
+void task_slabs_free(void);
+/* Calls fn for each descriptor that was ever used, free ones included. */
+void task_each(void (*fn)(struct task *t, void *ctx), void *ctx);
+
+/* group.c */
+/* Makes t the member of a group without an owner, before anything runs. */
+void group_root(struct group *g, struct task *t);
+/* The last of t, on the scheduler's stack: leaves its group and is freed. */
+void group_member_ended(struct processor *p, struct task *t, int result);
+
+/* wait.c */
+struct wait_timer {
+    struct timer timer; /* fn == NULL marks it */
+    struct task *task;
+    uint64_t epoch;
+};
+struct task_list {
+    struct task *head, *tail;
+    unsigned len;
+};
+static inline void task_list_push(struct task_list *l, struct task *t)
+{
+    t->next = NULL;
+    if (l->tail != NULL)
+        l->tail->next = t;
+    else
+        l->head = t;
+    l->tail = t;
+    l->len++;
+}
+static inline struct task *task_list_pop(struct task_list *l)
+{
+    struct task *t = l->head;
+
+    if (t == NULL)
+        return NULL;
+    l->head = t->next;
+    if (l->head == NULL)
+        l->tail = NULL;
+    l->len--;
+    return t;
+}
+/* As wait_park; outside = something outside the scheduler can end it. */
+int wait_park_outside(struct wait *w, const char *reason, const void *object,
+                      uint64_t deadline_ns, bool shielded);
+/* Shielded against cancellation, yet with a deadline. */
+int wait_park_until(struct wait *w, _Atomic uint32_t *lock, const char *reason,
+                    const void *object, uint64_t deadline_ns);
+/* Claims the wait of that epoch of t and lets it end with result. true: t must be made
+ * runnable by the caller. Any thread; t may be long gone. */
+bool wait_finish(struct task *t, uint64_t epoch, int result);
+/* Ends the present wait of t, if it may be cancelled, with reason; makes t runnable. */
+void wait_cancel(struct task *t, int reason);
+/* {task, low bits of epoch} in one word, for an object with room for one waiter. Never 0 or 1.
+ */
+uintptr_t wait_tag(const struct wait *w);
+/* Claims the wait behind a tag. true: *ret is to be made runnable by the caller. */
+bool wait_tag_finish(uintptr_t tag, int result, struct task **ret);
+
+#endif

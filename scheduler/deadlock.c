@@ -1,0 +1,69 @@
+/* deadlock.c: all asleep. Looked at by the last processor that goes idle: no task runs or can
+ * run, none is in a blocking call, none waits for something outside (a descriptor, an event
+ * that a foreign thread may set), and no timer ticks but those in the background. Counters are
+ * raised before a task can be gone and lowered after it stands in a queue. */
+#include "base/buf.h"
+#include "base/io.h"
+#include "scheduler/monitor.h"
+#include "scheduler/processor.h"
+#include "scheduler/threads.h"
+#include "scheduler/wait.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+/* Under idle_lock, in this order: a thread coming back from a blocking call is counted there
+ * until its task stands in a queue or it has taken a processor out of the idle set. */
+static bool all_asleep(void)
+{
+    int64_t outside = 0;
+
+    if (atomic_load(&sched.blocked) > 0 || atomic_load(&sched.idle_count) != sched.count ||
+        atomic_load(&sched.foreign) > 0 || atomic_load(&sched.global.len) > 0)
+        return false;
+    for (unsigned i = 0; i < sched.count; i++) {
+        const struct processor *p = &sched.processors[i];
+        if (runq_len(&p->runq) > 0 || atomic_load(&p->timers.foreground) > 0)
+            return false;
+        outside += get_relaxed(&p->counters.outside);
+    }
+    return outside == 0;
+}
+
+bool deadlock_found(void)
+{
+    if (atomic_load(&sched.dead_told) || atomic_load(&sched.idle_count) != sched.count)
+        return false;
+    spin_lock(&sched.idle_lock);
+    bool dead = all_asleep();
+    spin_unlock(&sched.idle_lock);
+    return dead;
+}
+
+/* Nobody asked to be told: everything is cancelled, so that each task can still clean up. If
+ * that was done before, only tasks in a shield are left: they are given up. */
+static void end_all(const struct buf *report)
+{
+    io_write_all(STDERR_FILENO, report->data, report->len);
+    if (!sched.dead_cancelled) {
+        sched.dead_cancelled = true;
+        group_cancel(&sched.root_group, -EDEADLK);
+        return;
+    }
+    sched.root_result = -EDEADLK;
+    threads_stop();
+}
+
+void deadlock_tell(void)
+{
+    OWN_BUF struct buf report = BUF_INIT;
+
+    if (atomic_exchange(&sched.dead_told, true))
+        return;
+    buf_puts(&report, "deadlock: all tasks are asleep and nothing can wake them\n");
+    scheduler_dump(&report);
+    if (sched.options.deadlock != NULL)
+        sched.options.deadlock(sched.options.deadlock_ctx, buf_str(&report));
+    else
+        end_all(&report);
+}

@@ -1,0 +1,143 @@
+#include "scheduler/runq.h"
+
+#include "scheduler/core.h"
+#include "scheduler/wait.h"
+
+void runq_init(struct runq *q)
+{
+    atomic_init(&q->head, 0);
+    atomic_init(&q->tail, 0);
+    atomic_init(&q->next, NULL);
+}
+
+bool runq_push(struct runq *q, struct task *t)
+{
+    uint64_t head = atomic_load_explicit(&q->head, memory_order_acquire);
+    uint64_t tail = get_relaxed(&q->tail);
+
+    if (tail - head >= RUNQ_SLOTS)
+        return false;
+    set_relaxed(&q->slots[tail % RUNQ_SLOTS], t);
+    atomic_store_explicit(&q->tail, tail + 1, memory_order_release);
+    return true;
+}
+
+struct task *runq_push_next(struct runq *q, struct task *t)
+{
+    return atomic_exchange_explicit(&q->next, t, memory_order_acq_rel);
+}
+
+struct task *runq_pop(struct runq *q)
+{
+    uint64_t head = atomic_load_explicit(&q->head, memory_order_acquire);
+    uint64_t tail = get_relaxed(&q->tail);
+
+    while (head != tail) {
+        struct task *t = get_relaxed(&q->slots[head % RUNQ_SLOTS]);
+        if (atomic_compare_exchange_weak_explicit(&q->head, &head, head + 1,
+                                                  memory_order_acq_rel, memory_order_acquire))
+            return t;
+    }
+    return NULL;
+}
+
+struct task *runq_pop_next(struct runq *q)
+{
+    if (get_relaxed(&q->next) == NULL)
+        return NULL;
+    return atomic_exchange_explicit(&q->next, NULL, memory_order_acq_rel);
+}
+
+void runq_spill(struct runq *q, struct task_list *ret)
+{
+    uint64_t head = atomic_load_explicit(&q->head, memory_order_acquire);
+    uint64_t tail = get_relaxed(&q->tail);
+    struct task *taken[RUNQ_SLOTS / 2];
+    uint64_t n;
+
+    do {
+        n = (tail - head) / 2;
+        for (uint64_t i = 0; i < n; i++)
+            taken[i] = get_relaxed(&q->slots[(head + i) % RUNQ_SLOTS]);
+    } while (n > 0 && !atomic_compare_exchange_weak_explicit(&q->head, &head, head + n,
+                                                             memory_order_acq_rel,
+                                                             memory_order_acquire));
+    for (uint64_t i = 0; i < n; i++)
+        task_list_push(ret, taken[i]);
+}
+
+struct task *runq_steal(struct runq *own, struct runq *victim)
+{
+    uint64_t own_tail = get_relaxed(&own->tail);
+    uint64_t own_head = atomic_load_explicit(&own->head, memory_order_acquire);
+    uint64_t room = RUNQ_SLOTS - (own_tail - own_head);
+
+    for (;;) {
+        uint64_t head = atomic_load_explicit(&victim->head, memory_order_acquire);
+        uint64_t tail = atomic_load_explicit(&victim->tail, memory_order_acquire);
+        uint64_t n = tail - head;
+        n -= n / 2;
+        if (n == 0)
+            return NULL;
+        if (n > RUNQ_SLOTS / 2) /* head is older than tail */
+            continue;
+        if (n > room + 1)
+            n = room + 1;
+        for (uint64_t i = 0; i + 1 < n; i++) {
+            struct task *t = get_relaxed(&victim->slots[(head + i) % RUNQ_SLOTS]);
+            set_relaxed(&own->slots[(own_tail + i) % RUNQ_SLOTS], t);
+        }
+        struct task *last = get_relaxed(&victim->slots[(head + n - 1) % RUNQ_SLOTS]);
+        if (!atomic_compare_exchange_strong_explicit(
+                &victim->head, &head, head + n, memory_order_acq_rel, memory_order_acquire))
+            continue;
+        if (n > 1)
+            atomic_store_explicit(&own->tail, own_tail + n - 1, memory_order_release);
+        return last;
+    }
+}
+
+bool runq_ring_is_empty(const struct runq *q)
+{
+    /* head first: it never passes a tail that is read later */
+    uint64_t head = atomic_load(&q->head);
+
+    return atomic_load(&q->tail) <= head;
+}
+
+unsigned runq_len(const struct runq *q)
+{
+    uint64_t head = atomic_load(&q->head);
+    uint64_t tail = atomic_load(&q->tail);
+
+    return (unsigned)(tail - head) + (atomic_load(&q->next) != NULL);
+}
+
+void global_push(struct global_queue *g, struct task_list *list)
+{
+    if (list->head == NULL)
+        return;
+    spin_lock(&g->lock);
+    if (g->tail != NULL)
+        g->tail->next = list->head;
+    else
+        g->head = list->head;
+    g->tail = list->tail;
+    atomic_store(&g->len, get_relaxed(&g->len) + list->len);
+    spin_unlock(&g->lock);
+    *list = (struct task_list){0};
+}
+
+void global_pop(struct global_queue *g, unsigned max, struct task_list *ret)
+{
+    spin_lock(&g->lock);
+    for (; max > 0 && g->head != NULL; max--) {
+        struct task *t = g->head;
+        g->head = t->next;
+        if (g->head == NULL)
+            g->tail = NULL;
+        atomic_store(&g->len, get_relaxed(&g->len) - 1);
+        task_list_push(ret, t);
+    }
+    spin_unlock(&g->lock);
+}

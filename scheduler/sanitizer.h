@@ -1,0 +1,205 @@
+/* sanitizer.h: the one place that tells the tools about stacks of our own. Each tool that is
+ * not compiled in costs nothing.
+ *
+ * TSan: a task is a fiber. The way from a task to its thread's scheduler stack synchronises,
+ * the way back does not: otherwise TSan would believe that all tasks of one thread are ordered
+ * and would report no race between them. State of a processor that tasks reach in program order
+ * only (its caches) is marked SANITIZER_LOCAL: such a function must contain no atomics.
+ *
+ * ASan: both ends of a switch are announced, and a stack is unpoisoned before it is used again.
+ * LSan: a slab of stacks is a root region, or every pointer held by a parked task alone would
+ * be a leak. Valgrind: a slab's stacks are registered one by one. */
+#ifndef SCHEDULER_SANITIZER_H
+#define SCHEDULER_SANITIZER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZER_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZER_ASAN 1
+#endif
+#endif
+#if defined(__SANITIZE_THREAD__)
+#define SANITIZER_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SANITIZER_TSAN 1
+#endif
+#endif
+
+/* What a task or a thread carries for the tools. */
+struct sanitizer {
+#if defined(SANITIZER_TSAN)
+    void *_Atomic fiber;
+#endif
+#if defined(SANITIZER_ASAN)
+    void *fake;
+    const void *bottom;
+    size_t size;
+#endif
+    char none[1];
+};
+
+#if defined(SANITIZER_TSAN)
+#include <sanitizer/tsan_interface.h>
+#define SANITIZER_LOCAL __attribute__((no_sanitize("thread"), noinline))
+
+static inline void sanitizer_thread_init(struct sanitizer *thread)
+{
+    thread->fiber = __tsan_get_current_fiber();
+}
+static inline void sanitizer_task_init(struct sanitizer *task, const char *name)
+{
+    task->fiber = __tsan_create_fiber(0);
+    if (name != NULL)
+        __tsan_set_fiber_name(task->fiber, name);
+}
+static inline void sanitizer_task_deinit(struct sanitizer *task)
+{
+    __tsan_destroy_fiber(task->fiber);
+}
+static inline void sanitizer_to_task(struct sanitizer *thread, struct sanitizer *task)
+{
+    (void)thread;
+    __tsan_switch_to_fiber(task->fiber, __tsan_switch_to_fiber_no_sync);
+}
+static inline void sanitizer_to_thread(struct sanitizer *task, struct sanitizer *thread,
+                                       bool last)
+{
+    (void)task, (void)last;
+    __tsan_switch_to_fiber(thread->fiber, 0);
+}
+static inline void sanitizer_arrived(struct sanitizer *here)
+{
+    (void)here;
+}
+static inline void sanitizer_stack(struct sanitizer *task, void *base, size_t size)
+{
+    (void)task, (void)base, (void)size;
+}
+
+#elif defined(SANITIZER_ASAN)
+#include <pthread.h>
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+#define SANITIZER_LOCAL
+
+static inline void sanitizer_thread_init(struct sanitizer *thread)
+{
+    pthread_attr_t attr;
+    void *base = NULL;
+
+    pthread_getattr_np(pthread_self(), &attr);
+    pthread_attr_getstack(&attr, &base, &thread->size);
+    pthread_attr_destroy(&attr);
+    thread->bottom = base;
+}
+static inline void sanitizer_task_init(struct sanitizer *task, const char *name)
+{
+    (void)name;
+    task->fake = NULL;
+}
+static inline void sanitizer_task_deinit(struct sanitizer *task)
+{
+    (void)task;
+}
+static inline void sanitizer_to_task(struct sanitizer *thread, struct sanitizer *task)
+{
+    __sanitizer_start_switch_fiber(&thread->fake, task->bottom, task->size);
+}
+static inline void sanitizer_to_thread(struct sanitizer *task, struct sanitizer *thread,
+                                       bool last)
+{
+    __sanitizer_start_switch_fiber(last ? NULL : &task->fake, thread->bottom, thread->size);
+}
+static inline void sanitizer_arrived(struct sanitizer *here)
+{
+    __sanitizer_finish_switch_fiber(here->fake, NULL, NULL);
+}
+static inline void sanitizer_stack(struct sanitizer *task, void *base, size_t size)
+{
+    __asan_unpoison_memory_region(base, size);
+    task->bottom = base;
+    task->size = size;
+    task->fake = NULL;
+}
+
+#else
+#define SANITIZER_LOCAL
+
+static inline void sanitizer_thread_init(struct sanitizer *thread)
+{
+    (void)thread;
+}
+static inline void sanitizer_task_init(struct sanitizer *task, const char *name)
+{
+    (void)task, (void)name;
+}
+static inline void sanitizer_task_deinit(struct sanitizer *task)
+{
+    (void)task;
+}
+static inline void sanitizer_to_task(struct sanitizer *thread, struct sanitizer *task)
+{
+    (void)thread, (void)task;
+}
+static inline void sanitizer_to_thread(struct sanitizer *task, struct sanitizer *thread,
+                                       bool last)
+{
+    (void)task, (void)thread, (void)last;
+}
+static inline void sanitizer_arrived(struct sanitizer *here)
+{
+    (void)here;
+}
+static inline void sanitizer_stack(struct sanitizer *task, void *base, size_t size)
+{
+    (void)task, (void)base, (void)size;
+}
+#endif
+
+#if defined(__has_include)
+#if __has_include(<valgrind/valgrind.h>)
+#include <valgrind/valgrind.h>
+#define SANITIZER_VALGRIND 1
+#endif
+#endif
+/* Once in a stack's life: valgrind then knows a switch from a very deep call. */
+static inline void sanitizer_stack_born(void *base, size_t size)
+{
+#if defined(SANITIZER_VALGRIND)
+    (void)VALGRIND_STACK_REGISTER(base, (char *)base + size);
+#else
+    (void)base, (void)size;
+#endif
+}
+
+#if defined(SANITIZER_ASAN)
+#include <sanitizer/lsan_interface.h>
+/* LSan reads whole root regions: light guards look readable in the map and would kill it. */
+#define SANITIZER_LIGHT_GUARDS false
+static inline void sanitizer_slab_add(void *base, size_t size)
+{
+    __lsan_register_root_region(base, size);
+}
+static inline void sanitizer_slab_remove(void *base, size_t size)
+{
+    __asan_unpoison_memory_region(base, size);
+    __lsan_unregister_root_region(base, size);
+}
+#else
+#define SANITIZER_LIGHT_GUARDS true
+static inline void sanitizer_slab_add(void *base, size_t size)
+{
+    (void)base, (void)size;
+}
+static inline void sanitizer_slab_remove(void *base, size_t size)
+{
+    (void)base, (void)size;
+}
+#endif
+
+#endif

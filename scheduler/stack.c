@@ -1,0 +1,299 @@
+#include "scheduler/stack.h"
+
+#include "base/buf.h"
+#include "base/io.h"
+#include "scheduler/sanitizer.h"
+#include "scheduler/wait.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#endif
+
+#define SLAB_BYTES (UINT64_C(4) << 20)
+#define CANARY_WORDS 8
+#define CANARY UINT64_C(0x5374696e74437279)
+#define MAPS_DEFAULT 65530
+#define MAPS_RESERVE 4096
+#define TRIM_AT_ONCE 64
+
+enum guard { GUARD_UNKNOWN, GUARD_LIGHT, GUARD_MPROTECT };
+
+struct slab {
+    struct slab *next;
+    char *base;
+};
+
+/* Stacks that lie in no processor's cache. Those below `untouched` have not been taken since
+ * the period began; those below `trimmed` have no pages. */
+struct store {
+    _Atomic uint32_t lock; /* guards all below */
+    char **stacks;
+    size_t len, cap, untouched, trimmed;
+    char *fresh, *fresh_end; /* of the youngest slab: never used yet */
+    struct slab *slabs;
+    uint64_t made;
+};
+
+static struct store stores[STACK_CLASSES];
+static _Atomic int guard_mode;
+static _Atomic int64_t mprotect_budget;
+
+size_t stack_bytes(unsigned class)
+{
+    return (size_t)16384 << (2 * class);
+}
+
+static int64_t maps_max(void)
+{
+    struct buf b = BUF_INIT;
+    int64_t n = MAPS_DEFAULT;
+
+    if (io_file_read(-1, "/proc/sys/vm/max_map_count", 64, &b) == 0 && b.len > 0)
+        n = strtoll(buf_str(&b), NULL, 10);
+    buf_deinit(&b);
+    return n;
+}
+
+/* Which guard this kernel offers. page is the guard of the first stack ever made. */
+static void guard_probe(char *page)
+{
+    int mode = GUARD_MPROTECT;
+
+    if (SANITIZER_LIGHT_GUARDS && madvise(page, STACK_GUARD_BYTES, MADV_GUARD_INSTALL) == 0)
+        mode = GUARD_LIGHT;
+    atomic_store(&mprotect_budget, (maps_max() - MAPS_RESERVE) / 2);
+    atomic_store(&guard_mode, mode);
+}
+
+static char *canary_write(char *stack)
+{
+    uint64_t *word = (uint64_t *)(void *)stack;
+
+    for (unsigned i = 0; i < CANARY_WORDS; i++)
+        word[i] = CANARY;
+    return stack + STACK_CANARY_MARK;
+}
+
+static char *guard_set(char *stack)
+{
+    if (atomic_load(&guard_mode) == GUARD_UNKNOWN)
+        guard_probe(stack);
+    if (atomic_load(&guard_mode) == GUARD_LIGHT &&
+        madvise(stack, STACK_GUARD_BYTES, MADV_GUARD_INSTALL) == 0)
+        return stack;
+    if (atomic_fetch_sub(&mprotect_budget, 1) > 0 &&
+        mprotect(stack, STACK_GUARD_BYTES, PROT_NONE) == 0)
+        return stack;
+    return canary_write(stack);
+}
+
+bool stack_is_whole(const char *stack)
+{
+    const uint64_t *word = (const uint64_t *)(const void *)(stack - STACK_CANARY_MARK);
+
+    if (!stack_has_canary(stack))
+        return true;
+    for (unsigned i = 0; i < CANARY_WORDS; i++)
+        if (word[i] != CANARY)
+            return false;
+    return true;
+}
+
+static int slab_new(struct store *s)
+{
+    struct slab *slab = malloc(sizeof *slab);
+
+    if (slab == NULL)
+        return -ENOMEM;
+    slab->base = mmap(NULL, SLAB_BYTES, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+    if (slab->base == MAP_FAILED) {
+        free(slab);
+        return -ENOMEM;
+    }
+    /* A huge page would turn a stack that uses 8 KiB into 2 MiB. */
+    madvise(slab->base, SLAB_BYTES, MADV_NOHUGEPAGE);
+    sanitizer_slab_add(slab->base, SLAB_BYTES);
+    slab->next = s->slabs;
+    s->slabs = slab;
+    s->fresh = slab->base;
+    s->fresh_end = slab->base + SLAB_BYTES;
+    return 0;
+}
+
+/* Under the store's lock. */
+static char *fresh_stack(struct store *s, unsigned class)
+{
+    size_t size = stack_bytes(class);
+
+    if (s->fresh == s->fresh_end && slab_new(s) < 0)
+        return NULL;
+
+    char *stack = s->fresh;
+    s->fresh += size;
+    s->made++;
+    sanitizer_stack_born(stack + STACK_GUARD_BYTES, size - STACK_GUARD_BYTES);
+    return guard_set(stack);
+}
+
+/* Fills ret with up to max stored stacks, or one fresh one. */
+static unsigned store_take(unsigned class, char **ret, unsigned max)
+{
+    struct store *s = &stores[class];
+    unsigned n = 0;
+
+    spin_lock(&s->lock);
+    while (n < max && s->len > 0)
+        ret[n++] = s->stacks[--s->len];
+    if (s->untouched > s->len)
+        s->untouched = s->len;
+    if (s->trimmed > s->len)
+        s->trimmed = s->len;
+    if (n == 0 && (ret[0] = fresh_stack(s, class)) != NULL)
+        n = 1;
+    spin_unlock(&s->lock);
+    return n;
+}
+
+/* Under the store's lock. Without memory for the list the stack is lost until the end. */
+static void store_put(struct store *s, char *stack)
+{
+    if (s->len == s->cap) {
+        size_t cap = s->cap == 0 ? 256 : s->cap * 2;
+        char **stacks = realloc(s->stacks, cap * sizeof *stacks);
+        if (stacks == NULL)
+            return;
+        s->stacks = stacks;
+        s->cap = cap;
+    }
+    s->stacks[s->len++] = stack;
+}
+
+static unsigned cache_len(const struct stack_cache *cache, unsigned class)
+{
+    return atomic_load_explicit(&cache->len[class], memory_order_relaxed);
+}
+
+static void cache_len_set(struct stack_cache *cache, unsigned class, unsigned len)
+{
+    atomic_store_explicit(&cache->len[class], len, memory_order_relaxed);
+}
+
+SANITIZER_LOCAL static char *cache_at(struct stack_cache *cache, unsigned class, unsigned i)
+{
+    return cache->stacks[class][i];
+}
+
+SANITIZER_LOCAL static void cache_set(struct stack_cache *cache, unsigned class, unsigned i,
+                                      char *stack)
+{
+    cache->stacks[class][i] = stack;
+}
+
+static char *cache_pop(struct stack_cache *cache, unsigned class)
+{
+    unsigned len = cache_len(cache, class);
+
+    if (len == 0)
+        return NULL;
+    cache_len_set(cache, class, len - 1);
+    return cache_at(cache, class, len - 1);
+}
+
+static bool cache_push(struct stack_cache *cache, unsigned class, char *stack)
+{
+    unsigned len = cache_len(cache, class);
+
+    if (len == STACK_CACHE_MAX)
+        return false;
+    cache_set(cache, class, len, stack);
+    cache_len_set(cache, class, len + 1);
+    return true;
+}
+
+char *stack_get(struct stack_cache *cache, unsigned class)
+{
+    char *stack = cache_pop(cache, class);
+
+    if (stack != NULL)
+        return stack;
+
+    char *taken[STACK_CACHE_MAX / 2];
+    unsigned n = store_take(class, taken, STACK_CACHE_MAX / 2);
+    if (n == 0)
+        return NULL;
+    while (n > 1)
+        cache_push(cache, class, taken[--n]);
+    return taken[0];
+}
+
+void stack_put(struct stack_cache *cache, unsigned class, char *stack)
+{
+    struct store *s = &stores[class];
+
+    if (cache_push(cache, class, stack))
+        return;
+    spin_lock(&s->lock);
+    for (unsigned i = 0; i < STACK_CACHE_MAX / 2; i++)
+        store_put(s, cache_pop(cache, class));
+    spin_unlock(&s->lock);
+    cache_push(cache, class, stack);
+}
+
+void stack_counts(uint64_t *ret_made, uint64_t *ret_stored)
+{
+    *ret_made = *ret_stored = 0;
+    for (unsigned i = 0; i < STACK_CLASSES; i++) {
+        spin_lock(&stores[i].lock);
+        *ret_made += stores[i].made;
+        *ret_stored += stores[i].len;
+        spin_unlock(&stores[i].lock);
+    }
+}
+
+/* Under the store's lock. */
+static bool store_trim(struct store *s, unsigned class, bool new_period)
+{
+    size_t end = s->untouched;
+
+    for (unsigned i = 0; i < TRIM_AT_ONCE && s->trimmed < end; i++)
+        madvise(stack_base(s->stacks[s->trimmed++]) + STACK_GUARD_BYTES,
+                stack_bytes(class) - STACK_GUARD_BYTES, MADV_DONTNEED);
+    if (new_period && s->trimmed >= end)
+        s->untouched = s->len;
+    return s->trimmed < s->untouched;
+}
+
+bool stack_trim(bool new_period)
+{
+    bool more = false;
+
+    for (unsigned i = 0; i < STACK_CLASSES; i++) {
+        spin_lock(&stores[i].lock);
+        more |= store_trim(&stores[i], i, new_period);
+        spin_unlock(&stores[i].lock);
+    }
+    return more;
+}
+
+void stack_slabs_free(void)
+{
+    for (unsigned i = 0; i < STACK_CLASSES; i++) {
+        struct store *s = &stores[i];
+        while (s->slabs != NULL) {
+            struct slab *slab = s->slabs;
+            s->slabs = slab->next;
+            sanitizer_slab_remove(slab->base, SLAB_BYTES);
+            munmap(slab->base, SLAB_BYTES);
+            free(slab);
+        }
+        free(s->stacks);
+        memset(s, 0, sizeof *s);
+    }
+}

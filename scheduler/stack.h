@@ -1,0 +1,49 @@
+/* stack.h: stacks of four sizes, cut from slabs. The lowest page of each is a guard.
+ *
+ * Three ways to guard, found out once: MADV_GUARD_INSTALL (Linux 6.13; costs no mapping),
+ * mprotect (costs two mappings a stack, so it ends at half of vm.max_map_count), and past that
+ * a canary of eight words that is looked at whenever the task parks. */
+#ifndef SCHEDULER_STACK_H
+#define SCHEDULER_STACK_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define STACK_CLASSES 4
+#define STACK_CACHE_MAX 32
+#define STACK_GUARD_BYTES 4096
+/* Added to the pointer of a stack that has no guard but a canary. */
+#define STACK_CANARY_MARK 1
+
+/* A processor's stacks at hand, last in, first out: the hot one comes first. */
+struct stack_cache {
+    char *stacks[STACK_CLASSES][STACK_CACHE_MAX];
+    _Atomic unsigned len[STACK_CLASSES]; /* one writer; counted by others */
+};
+
+/* A stack, or NULL without memory: stack_base() is its lowest byte, where the guard is. Owner
+ * of the cache only. */
+char *stack_get(struct stack_cache *cache, unsigned class);
+void stack_put(struct stack_cache *cache, unsigned class, char *stack);
+size_t stack_bytes(unsigned class); /* guard included */
+/* true unless the stack is guarded by a canary alone and something wrote over it. */
+bool stack_is_whole(const char *stack);
+static inline bool stack_has_canary(const char *stack)
+{
+    return ((uintptr_t)stack & STACK_CANARY_MARK) != 0;
+}
+static inline char *stack_base(char *stack)
+{
+    return stack_has_canary(stack) ? stack - STACK_CANARY_MARK : stack;
+}
+/* Stacks cut from slabs so far, and those that lie in the shared store. Any thread. */
+void stack_counts(uint64_t *ret_made, uint64_t *ret_stored);
+/* A new period begins: what now lies in the shared store untouched until the next call may go.
+ * Gives back pages of such stacks, a bounded number a call. true: there is more to give. */
+bool stack_trim(bool new_period);
+/* Unmaps all; no task may live. */
+void stack_slabs_free(void);
+
+#endif

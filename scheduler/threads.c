@@ -1,0 +1,281 @@
+#include "scheduler/threads.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "scheduler/futex.h"
+#include "scheduler/overflow.h"
+#include "scheduler/poller.h"
+#include "scheduler/processor.h"
+#include "scheduler/switch.h"
+#include "scheduler/wait.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define THREAD_STACK_BYTES (512 * 1024)
+
+static struct thread *thread_alloc(void)
+{
+    struct thread *m = aligned_alloc(CACHE_LINE_BYTES, sizeof *m);
+
+    if (m == NULL)
+        return NULL;
+    *m = (struct thread){.place = PLACE_SPARE};
+    list_init(&m->spare_link);
+    list_init(&m->all_link);
+    return m;
+}
+
+static void enlist(struct thread *m)
+{
+    spin_lock(&sched.threads_lock);
+    list_push_back(&sched.threads, &m->all_link);
+    unsigned count = get_relaxed(&sched.threads_count) + 1;
+    set_relaxed(&sched.threads_count, count);
+    spin_unlock(&sched.threads_lock);
+    rand_seed(&m->rand, sched.options.seed + count);
+}
+
+static void delist(struct thread *m)
+{
+    spin_lock(&sched.threads_lock);
+    list_remove(&m->all_link);
+    set_relaxed(&sched.threads_count, get_relaxed(&sched.threads_count) - 1);
+    spin_unlock(&sched.threads_lock);
+}
+
+static void begin(struct thread *m)
+{
+    thread_self_set(m);
+    sanitizer_thread_init(&m->sanitizer);
+    overflow_thread_begin(m);
+}
+
+static void end(struct thread *m)
+{
+    overflow_thread_end(m);
+    thread_self_set(NULL);
+}
+
+int thread_adopt(void)
+{
+    struct thread *m = thread_alloc();
+
+    if (m == NULL)
+        return -ENOMEM;
+    m->main = true;
+    m->id = pthread_self();
+    m->place = PLACE_RUNNING;
+    enlist(m);
+    begin(m);
+    return 0;
+}
+
+static void *thread_main(void *arg)
+{
+    struct thread *m = arg;
+
+    begin(m);
+    thread_wait_token(m);
+    thread_loop(m);
+    end(m);
+    return NULL;
+}
+
+/* The caller's mask is inherited: scheduler_run has blocked what tasks must not see. A caller
+ * that is not ours (event_set never makes threads) cannot come here. */
+static int thread_start(struct thread *m)
+{
+    pthread_attr_t attr;
+    int r = pthread_attr_init(&attr);
+
+    if (r != 0)
+        return -r;
+    pthread_attr_setstacksize(&attr, THREAD_STACK_BYTES);
+    r = pthread_create(&m->id, &attr, thread_main, m);
+    pthread_attr_destroy(&attr);
+    return -r;
+}
+
+struct thread *thread_new(void)
+{
+    struct thread *m = thread_alloc();
+
+    if (m == NULL)
+        return NULL;
+    enlist(m);
+    if (thread_start(m) < 0) {
+        delist(m);
+        free(m);
+        return NULL;
+    }
+    return m;
+}
+
+struct thread *thread_get_spare(void)
+{
+    spin_lock(&sched.idle_lock);
+    struct list *link = list_pop_front(&sched.spare);
+    if (link != NULL)
+        sched.spare_count--;
+    spin_unlock(&sched.idle_lock);
+    return link != NULL ? container_of(link, struct thread, spare_link) : thread_new();
+}
+
+void thread_make_spare(struct thread *m)
+{
+    m->place = PLACE_SPARE;
+    list_push_front(&sched.spare, &m->spare_link);
+    sched.spare_count++;
+}
+
+void thread_put_spare(struct thread *m)
+{
+    spin_lock(&sched.idle_lock);
+    thread_make_spare(m);
+    spin_unlock(&sched.idle_lock);
+}
+
+/* A thread that comes here itself: it may have been put into the list by who took its
+ * processor, or been told to stop meanwhile. */
+static void rest(struct thread *m)
+{
+    spin_lock(&sched.idle_lock);
+    bool listed = m->place == PLACE_SPARE;
+    if (!listed)
+        thread_make_spare(m);
+    spin_unlock(&sched.idle_lock);
+    if (!atomic_load(&sched.stopping))
+        thread_wait_token(m);
+}
+
+void threads_trim(void)
+{
+    struct thread *m = NULL;
+
+    spin_lock(&sched.idle_lock);
+    if (sched.spare_count > THREADS_SPARE_KEPT) {
+        m = container_of(sched.spare.prev, struct thread, spare_link);
+        if (m->main) {
+            list_remove(&m->spare_link);
+            list_push_front(&sched.spare, &m->spare_link);
+            m = NULL;
+        } else {
+            list_remove(&m->spare_link);
+            sched.spare_count--;
+            m->place = PLACE_GONE;
+        }
+    }
+    spin_unlock(&sched.idle_lock);
+    if (m == NULL)
+        return;
+    thread_notify(m, TOKEN_STOP, false);
+    pthread_join(m->id, NULL);
+    delist(m);
+    free(m);
+}
+
+void thread_notify(struct thread *m, enum thread_token token, bool polling)
+{
+    atomic_store(&m->token, token);
+    if (polling)
+        poller_kick();
+    else
+        futex_wake(&m->token, 1);
+}
+
+void thread_wait_token(struct thread *m)
+{
+    uint32_t token;
+
+    while ((token = atomic_exchange(&m->token, TOKEN_NONE)) == TOKEN_NONE)
+        futex_wait(&m->token, TOKEN_NONE, 0);
+    m->spinning = token == TOKEN_SPINNING;
+    m->ending = token == TOKEN_STOP;
+}
+
+/* One run of a task, from its stack's top to its next switch. */
+static void run(struct thread *m, struct processor *p, struct task *t)
+{
+    count_add(&p->counters.runs, 1);
+    if (get_relaxed(&p->want_yield))
+        set_relaxed(&p->want_yield, false);
+    if (t->outside) {
+        t->outside = false;
+        count_add(&p->counters.outside, -1);
+    }
+    if (get_relaxed(&sched.dead_told) && !t->background)
+        set_relaxed(&sched.dead_told, false);
+    set_relaxed(&t->thread, m);
+    set_relaxed(&t->state, TASK_RUNNING);
+    set_relaxed(&m->task, t);
+
+    /* This function stays on its thread, so errno is safe here; in the task it would not be. */
+    errno = t->saved_errno;
+    sanitizer_to_task(&m->sanitizer, &t->sanitizer);
+    switch_context(&m->sp, t->sp);
+    sanitizer_arrived(&m->sanitizer);
+    t->saved_errno = errno;
+    set_relaxed(&m->task, NULL);
+}
+
+static void execute(struct thread *m, struct task *t)
+{
+    bool again;
+
+    do {
+        struct processor *p = get_relaxed(&m->processor);
+        if (get_relaxed(&t->stack) == NULL && task_bind(p, t) < 0) {
+            /* It was promised to run. Others will end and leave their stacks. */
+            processor_requeue(p, t);
+            sched_yield();
+            return;
+        }
+        run(m, p, t);
+        again = get_relaxed(&m->commit)(m, t, get_relaxed(&m->commit_arg));
+    } while (again);
+}
+
+void thread_loop(struct thread *m)
+{
+    while (!m->ending && !atomic_load(&sched.stopping)) {
+        if (get_relaxed(&m->processor) == NULL) {
+            rest(m);
+            continue;
+        }
+        struct task *t = processor_find(m);
+        if (t != NULL)
+            execute(m, t);
+    }
+}
+
+void threads_stop(void)
+{
+    atomic_store(&sched.stopping, true);
+    spin_lock(&sched.threads_lock);
+    list_each (link, &sched.threads) {
+        struct thread *m = container_of(link, struct thread, all_link);
+        atomic_store(&m->token, TOKEN_STOP);
+        futex_wake(&m->token, 1);
+    }
+    spin_unlock(&sched.threads_lock);
+    poller_kick();
+}
+
+void threads_join(void)
+{
+    struct thread *self = thread_self();
+
+    while (!list_is_empty(&sched.threads)) {
+        struct thread *m = container_of(sched.threads.next, struct thread, all_link);
+        if (m != self)
+            pthread_join(m->id, NULL);
+        else
+            end(m);
+        list_remove(&m->all_link);
+        free(m);
+    }
+    set_relaxed(&sched.threads_count, 0);
+}
