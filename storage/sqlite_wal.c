@@ -1,0 +1,159 @@
+/* The write-ahead log: when it is copied into the database file, and how long it may grow.
+ *
+ * SQLite before 3.51.3 can lose committed frames when two connections write or checkpoint at
+ * one time (the WAL-reset race). Here the writer's connection alone does both: automatic
+ * checkpoints are off, readers are read-only and do not checkpoint when they close (I2).
+ *
+ * Idle, the log is copied above WAL_IDLE_BYTES. Under load nobody is ever idle, so a commit
+ * copies first when the log has passed WAL_BOUND_BYTES; a larger log means fewer copies of
+ * pages that change often. Above WAL_LONG_BYTES the log was held up by a reader: then it is
+ * emptied, waiting up to WAL_WAIT_MS for readers.
+ *
+ * A log that was emptied by copying is written again from its start. That is worth having:
+ * writing over bytes that exist, fdatasync has no new length to record, and a single commit
+ * takes 0.6 of the time (ext4). So an idle writer lengthens a short log with zeros, once;
+ * frames end where salts do not match, so zeros mean nothing.
+ *
+ * The log's index is shared memory, grown 32 KiB at a time after the commit's sync; were the
+ * disk full just there, a commit would fail whose frames are already durable. So room for the
+ * index of the longest log is taken at open. */
+#include "storage/sqlite_parts.h"
+
+#include "base/err.h"
+#include "base/fault.h"
+#include "base/list.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define WAL_WARM_BYTES (8 * 1024 * 1024)
+#define WAL_IDLE_BYTES (4 * 1024 * 1024)
+#define WAL_BOUND_BYTES (24 * 1024 * 1024)
+#define WAL_LONG_BYTES (64 * 1024 * 1024)
+#define WAL_STEP_BYTES (8 * 1024 * 1024) /* between two tries against a reader in the way */
+#define WAL_WAIT_MS 50
+#define WAL_FRAME_HEADER_BYTES 24
+#define PAGE_BYTES 4096
+#define SHM_REGION_BYTES 32768 /* holds the index of 4,096 frames; the first a few less */
+#define SHM_REGIONS (WAL_LONG_BYTES / PAGE_BYTES / 4096 + 2)
+#define ZEROS_BYTES 65536
+
+static int wal_grew(void *ctx, sqlite3 *db, const char *schema, int frames)
+{
+    struct sqlite_store *s = ctx;
+
+    (void)db;
+    (void)schema;
+    atomic_store_explicit(&s->wal_bytes,
+                          (uint64_t)frames * (PAGE_BYTES + WAL_FRAME_HEADER_BYTES),
+                          memory_order_relaxed);
+    return SQLITE_OK;
+}
+
+static sqlite3_file *file_of(struct sqlite_store *s, int which)
+{
+    sqlite3_file *file = NULL;
+    int rc = sqlite3_file_control(s->db, "main", which, &file);
+
+    return rc == SQLITE_OK && file && file->pMethods ? file : NULL;
+}
+
+static uint64_t file_size(sqlite3_file *file)
+{
+    sqlite3_int64 size = 0;
+
+    if (!file || file->pMethods->xFileSize(file, &size) != SQLITE_OK)
+        return 0;
+    return (uint64_t)size;
+}
+
+/* Reader locks were gone or the copy stopped before them; both are well. A failed sync is not:
+ * what the kernel has thrown away, the next sync would call written. The log still has it, so
+ * nothing is lost as long as nobody copies again before the next open. */
+static void checkpoint(struct sqlite_store *s, int mode)
+{
+    int in_log = 0, copied = 0;
+    int rc = fault_at("store.checkpoint") < 0
+                 ? SQLITE_IOERR
+                 : sqlite3_wal_checkpoint_v2(s->db, "main", mode, &in_log, &copied);
+
+    if (rc == SQLITE_OK && in_log == copied)
+        atomic_store(&s->wal_bytes, 0);
+    else if ((rc & 0xff) == SQLITE_IOERR && sqlite_errno(s->db, rc) == -EIO)
+        s->refuses = true;
+    s->checkpoint_bytes = atomic_load(&s->wal_bytes) + WAL_STEP_BYTES;
+    if (s->checkpoint_bytes < WAL_BOUND_BYTES)
+        s->checkpoint_bytes = WAL_BOUND_BYTES;
+    atomic_store(&s->file_bytes, file_size(file_of(s, SQLITE_FCNTL_FILE_POINTER)));
+}
+
+static void checkpoint_waiting(struct sqlite_store *s, int mode)
+{
+    sqlite3_busy_timeout(s->db, WAL_WAIT_MS);
+    checkpoint(s, mode);
+    sqlite3_busy_timeout(s->db, 0);
+}
+
+static void wal_warm(struct sqlite_store *s)
+{
+    static const char zeros[ZEROS_BYTES];
+    sqlite3_file *log = file_of(s, SQLITE_FCNTL_JOURNAL_POINTER);
+    uint64_t size = file_size(log);
+    int rc = SQLITE_OK;
+
+    if (!log || size == 0 || size >= WAL_WARM_BYTES)
+        return;
+    for (; size < WAL_WARM_BYTES && rc == SQLITE_OK; size += ZEROS_BYTES)
+        rc = log->pMethods->xWrite(log, zeros, ZEROS_BYTES, (sqlite3_int64)size);
+    if (log->pMethods->xSync(log, SQLITE_SYNC_NORMAL) != SQLITE_OK)
+        s->refuses = true;
+}
+
+int sqlite_wal_init(struct sqlite_store *s)
+{
+    sqlite3_file *file = file_of(s, SQLITE_FCNTL_FILE_POINTER);
+
+    assert_always(file);
+    s->checkpoint_bytes = WAL_BOUND_BYTES;
+    sqlite3_wal_hook(s->db, wal_grew, s);
+    atomic_store(&s->file_bytes, file_size(file));
+    atomic_store(&s->wal_bytes, file_size(file_of(s, SQLITE_FCNTL_JOURNAL_POINTER)));
+    for (int region = 0; region < SHM_REGIONS; region++) {
+        void volatile *mapped;
+        int rc = file->pMethods->xShmMap(file, region, SHM_REGION_BYTES, 1, &mapped);
+
+        if (rc != SQLITE_OK)
+            return rc == SQLITE_NOMEM ? -ENOMEM : -ENOSPC;
+    }
+    return 0;
+}
+
+void sqlite_wal_bound(struct sqlite_store *s)
+{
+    uint64_t bytes = atomic_load_explicit(&s->wal_bytes, memory_order_relaxed);
+
+    if (bytes < s->checkpoint_bytes)
+        return;
+    if (bytes < WAL_LONG_BYTES)
+        checkpoint(s, SQLITE_CHECKPOINT_PASSIVE);
+    else
+        checkpoint_waiting(s, SQLITE_CHECKPOINT_RESTART);
+}
+
+void sqlite_tend(struct store *store)
+{
+    struct sqlite_store *s = container_of(store, struct sqlite_store, base);
+    uint64_t bytes = atomic_load_explicit(&s->wal_bytes, memory_order_relaxed);
+
+    if (s->refuses)
+        return;
+    if (bytes >= WAL_LONG_BYTES)
+        checkpoint_waiting(s, SQLITE_CHECKPOINT_TRUNCATE);
+    else if (bytes >= WAL_IDLE_BYTES)
+        checkpoint(s, SQLITE_CHECKPOINT_PASSIVE);
+    if (!s->refuses)
+        wal_warm(s);
+    free(s->rows);
+    s->rows = NULL;
+    s->rows_cap = 0;
+}

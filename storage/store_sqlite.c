@@ -1,0 +1,411 @@
+/* The store on disk: SQLite in WAL mode, one folder, one process.
+ *
+ * What is in DIR: stint.db (the database), stint.db-wal (the log: commits not yet copied into
+ * the database), stint.db-shm (the log's index, shared memory), lock (flock, the owner's pid
+ * inside).
+ *
+ * How it works. One connection writes, commits and checkpoints, all on the engine's commit
+ * thread; readers have connections of their own that cannot write. A commit is one transaction:
+ * its pages are appended to the log and the log is synced (PRAGMA synchronous=FULL); a relaxed
+ * one leaves the sync to the next full commit. schema.h says how a job is laid out,
+ * sqlite_wal.c when the log is copied, sqlite_write.c what a commit does.
+ *
+ * Rejected. Own log file: SQLite's is as fast as the disk at our batch sizes, and people can
+ * look into the database with tools they have. Several writers: SQLite has one write lock, so
+ * they would only wait inside SQLite rather than in our queue; and see I2. mmap: an IO error
+ * would be a SIGBUS instead of an answer. Pages of 8 KiB: a single submission writes twice as
+ * much, batches gain little. A check of every page at each open: a crash does not damage the
+ * database, and reading all of it would make recovery as slow as history is long; only a small
+ * store that was not closed is checked, the rest is for doctor.
+ *
+ * Invariants
+ * I1  Every job has one row in doc and one in either live or done.
+ * I2  One connection in one process writes and checkpoints (WAL-reset race, sqlite_wal.c). The
+ *     lock file holds other daemons off; nothing but the daemon may open the file for writing.
+ * I3  No read transaction outlives a call.
+ * I4  After a sync that failed nothing is written any more, not even by closing: the kernel may
+ *     have thrown pages away, and the log must stay as it is for the next open to judge.
+ * I5  The files are never opened past SQLite while it has them open: closing any descriptor of
+ *     a file drops all POSIX locks that the process has on it.
+ *
+ * A crash leaves the log, complete up to the last synced commit at least; the next open reads
+ * it back. A transaction that was under way has no commit mark in the log and is not there. A
+ * migration is one transaction too; before it, a store with data is copied to stint.db.vN. */
+#include "storage/store.h"
+
+#include "base/buf.h"
+#include "base/fault.h"
+#include "base/io.h"
+#include "base/list.h"
+#include "base/own.h"
+#include "storage/schema.h"
+#include "storage/sqlite_parts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#define DB_NAME "stint.db"
+#define LOCK_NAME "lock"
+#define CHECK_BYTES_MAX (16 * 1024 * 1024) /* read and checked in some 50 ms */
+#define PATH_BYTES_MAX 4096
+#define PID_BYTES_MAX 32
+
+#define WRITER_SETUP_SQL                                                                       \
+    "PRAGMA page_size=4096; PRAGMA auto_vacuum=NONE; PRAGMA journal_mode=WAL;"                 \
+    "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; PRAGMA mmap_size=0;"                \
+    "PRAGMA cache_size=-4096; PRAGMA temp_store=MEMORY; PRAGMA secure_delete=OFF;"             \
+    "PRAGMA trusted_schema=OFF;"
+
+/* One sentence for people; the result is passed through. */
+__attribute__((format(printf, 3, 4))) static int explain(char *why, int r, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(why, STORE_WHY_BYTES, fmt, ap);
+    va_end(ap);
+    return r;
+}
+
+static int explain_errno(char *why, int r, const char *what, const char *dir)
+{
+    return explain(why, r, "cannot %s in %s: %s", what, dir, strerrordesc_np(-r));
+}
+
+/* Before SQLite's first use in the process: without its global count of memory, an allocation
+ * takes no global mutex. */
+static void sqlite_prepare_process(void)
+{
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+    sqlite3_initialize();
+}
+
+static int explain_locked(int dir_fd, const char *dir, char *why)
+{
+    OWN_BUF struct buf pid = BUF_INIT;
+
+    if (io_file_read(dir_fd, LOCK_NAME, PID_BYTES_MAX, &pid) < 0 || pid.len == 0)
+        return explain(why, STORE_LOCKED, "another process uses %s: stop it first", dir);
+    return explain(why, STORE_LOCKED, "process %.*s uses %s: stop it first",
+                   (int)strcspn(buf_str(&pid), "\n"), buf_str(&pid), dir);
+}
+
+/* The pid is for people to read; on a full disk it may be missing. */
+static void lock_sign(int fd)
+{
+    char pid[PID_BYTES_MAX];
+    int len = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
+
+    if (ftruncate(fd, 0) == 0)
+        (void)io_pwrite_all(fd, pid, (size_t)len, 0);
+}
+
+static int lock_take(struct sqlite_store *s, const char *dir, char *why)
+{
+    s->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (s->dir_fd < 0)
+        return explain_errno(why, -errno, "open the folder of the store", dir);
+    s->lock_fd = openat(s->dir_fd, LOCK_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (s->lock_fd < 0)
+        return explain_errno(why, -errno, "write the lock file", dir);
+    if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+        if (errno == EWOULDBLOCK)
+            return explain_locked(s->dir_fd, dir, why);
+        return explain_errno(why, -errno, "lock the lock file", dir);
+    }
+    lock_sign(s->lock_fd);
+    return 0;
+}
+
+/* Creates the file with a mode of its own, which SQLite gives to the log too, and makes its
+ * name durable. */
+static int file_create(struct sqlite_store *s, const char *dir, char *why)
+{
+    OWN_FD int fd = openat(s->dir_fd, DB_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+    if (fd < 0)
+        return explain_errno(why, -errno, "open " DB_NAME, dir);
+    if (fsync(s->dir_fd) < 0)
+        return explain_errno(why, -errno, "sync the folder", dir);
+    return 0;
+}
+
+/* A log with something in it: the last owner did not close. */
+static bool was_not_closed(int dir_fd)
+{
+    struct stat st;
+
+    return fstatat(dir_fd, DB_NAME "-wal", &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_size > 0;
+}
+
+static bool is_small(int dir_fd)
+{
+    struct stat st;
+
+    return fstatat(dir_fd, DB_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+           st.st_size <= CHECK_BYTES_MAX;
+}
+
+static int explain_sqlite(struct sqlite_store *s, int r, const char *dir, char *why)
+{
+    int code = s->db ? sqlite3_errcode(s->db) & 0xff : SQLITE_OK;
+
+    if (code == SQLITE_NOTADB)
+        return explain(why, STORE_BROKEN, "%s/" DB_NAME " is not a database: restore a backup",
+                       dir);
+    if (code == SQLITE_CORRUPT)
+        return explain(why, STORE_BROKEN, "%s/" DB_NAME " is damaged (%s): restore a backup",
+                       dir, sqlite3_errmsg(s->db));
+    return explain(why, r, "cannot open %s/" DB_NAME ": %s (%s)", dir, strerrordesc_np(-r),
+                   s->db ? sqlite3_errmsg(s->db) : "no connection");
+}
+
+static int connection_open(struct sqlite_store *s, const char *dir, char *why)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    char path[PATH_BYTES_MAX];
+    int len = snprintf(path, sizeof path, "%s/" DB_NAME, dir);
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
+
+    if (len < 0 || len >= PATH_BYTES_MAX)
+        return explain(why, -ENAMETOOLONG, "the name of the store's folder is too long");
+    pthread_once(&once, sqlite_prepare_process);
+
+    int rc = sqlite3_open_v2(path, &s->db, flags, NULL);
+    int r = sqlite_errno(s->db, rc);
+
+    sqlite3_extended_result_codes(s->db, 1);
+    return r < 0 ? explain_sqlite(s, r, dir, why) : 0;
+}
+
+/* The version that is there, if this build may touch it. */
+static int version_read(struct sqlite_store *s, const char *dir, unsigned *ret, char *why)
+{
+    int r = schema_read(s->db, ret);
+
+    if (r < 0)
+        return explain_sqlite(s, r, dir, why);
+    if (r == SCHEMA_FOREIGN)
+        return explain(why, STORE_BROKEN,
+                       "%s/" DB_NAME " belongs to another program: choose another folder", dir);
+    if (*ret > SCHEMA_VERSION)
+        return explain(why, STORE_NEWER,
+                       "the store in %s has version %u, this program knows up to %u: "
+                       "use the newer program",
+                       dir, *ret, SCHEMA_VERSION);
+    return 0;
+}
+
+/* A copy of the store as it was, kept for the day when somebody wants to go back. */
+static int copy_before(struct sqlite_store *s, unsigned version)
+{
+    char name[64], partial[80];
+    const char *path = sqlite3_db_filename(s->db, "main");
+
+    snprintf(name, sizeof name, DB_NAME ".v%u", version);
+    snprintf(partial, sizeof partial, "%s.partial", name);
+    if (unlinkat(s->dir_fd, partial, 0) < 0 && errno != ENOENT)
+        return -errno;
+
+    char *sql = sqlite3_mprintf("VACUUM INTO '%.*q%q'", (int)(strlen(path) - strlen(DB_NAME)),
+                                path, partial);
+    int r = sql ? sqlite_run(s->db, sql) : -ENOMEM;
+
+    sqlite3_free(sql);
+    if (r == 0 && renameat(s->dir_fd, partial, s->dir_fd, name) < 0)
+        r = -errno;
+    return r == 0 && fsync(s->dir_fd) < 0 ? -errno : r;
+}
+
+static int migrate(struct sqlite_store *s, unsigned from, unsigned to)
+{
+    int r = from && from != to ? copy_before(s, from) : 0;
+
+    s->schema = to;
+    return r < 0 || from == to ? r : schema_migrate(s->db, to);
+}
+
+/* A file that we must not touch is left before anything is set, as the WAL mode is written. */
+static int version_bring(struct sqlite_store *s, const char *dir, unsigned to, char *why)
+{
+    unsigned from;
+    int r = version_read(s, dir, &from, why);
+
+    if (r != 0)
+        return r;
+    r = sqlite_run(s->db, WRITER_SETUP_SQL);
+    if (r < 0)
+        return explain_sqlite(s, r, dir, why);
+    r = migrate(s, from, to);
+    if (r < 0)
+        return explain(
+            why, r, "cannot bring the store in %s from version %u to %u, it is as it was: %s",
+            dir, from, to, strerrordesc_np(-r));
+    return 0;
+}
+
+/* Pages of a small store after a crash. */
+static int check_quickly(struct sqlite_store *s, const char *dir, char *why)
+{
+    int64_t troubles = 0;
+    int r = sqlite_ask(s->db,
+                       "SELECT count(*) FROM pragma_quick_check(1) WHERE quick_check <> 'ok'",
+                       &troubles);
+
+    if (r < 0)
+        return explain_sqlite(s, r, dir, why);
+    if (troubles > 0)
+        return explain(why, STORE_BROKEN,
+                       "%s/" DB_NAME " is damaged: restore a backup or ask stint doctor", dir);
+    return 0;
+}
+
+static void sqlite_close_store(struct store *store)
+{
+    struct sqlite_store *s = container_of(store, struct sqlite_store, base);
+
+    sqlite_reader_deinit(&s->writer_view);
+    sqlite_cache_deinit(&s->cache);
+    if (s->db && s->refuses)
+        sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    sqlite3_close(s->db);
+    free(s->rows);
+    if (s->lock_fd >= 0)
+        close(s->lock_fd);
+    if (s->dir_fd >= 0)
+        close(s->dir_fd);
+    free(s);
+}
+
+static struct store_reader *sqlite_writer_reader(struct store *store)
+{
+    return &container_of(store, struct sqlite_store, base)->writer_view.base;
+}
+
+static void sqlite_info(struct store *store, struct store_info *ret)
+{
+    struct sqlite_store *s = container_of(store, struct sqlite_store, base);
+
+    *ret = (struct store_info){
+        .engine = s->engine,
+        .schema = s->schema,
+        .file_bytes = atomic_load_explicit(&s->file_bytes, memory_order_relaxed),
+        .wal_bytes = atomic_load_explicit(&s->wal_bytes, memory_order_relaxed),
+        .commits = atomic_load_explicit(&s->commits, memory_order_relaxed),
+        .changes = atomic_load_explicit(&s->changes, memory_order_relaxed),
+        .syncs = atomic_load_explicit(&s->syncs, memory_order_relaxed),
+    };
+}
+
+static const struct store_ops sqlite_ops = {
+    .close = sqlite_close_store,
+    .commit = sqlite_commit,
+    .tend = sqlite_tend,
+    .max_id = sqlite_max_id,
+    .next_epoch = sqlite_next_epoch,
+    .reply_find = sqlite_reply_find,
+    .writer_reader = sqlite_writer_reader,
+    .reader_open = sqlite_reader_open,
+    .reader_close = sqlite_reader_close,
+    .job_get = sqlite_job_get,
+    .live_each = sqlite_live_each,
+    .job_list = sqlite_job_list,
+    .attempt_each = sqlite_attempt_each,
+    .queue_each = sqlite_queue_each,
+    .final_each = sqlite_final_each,
+    .check = sqlite_check,
+    .backup_open = sqlite_backup_open,
+    .backup_step = sqlite_backup_step,
+    .backup_close = sqlite_backup_close,
+    .info = sqlite_info,
+};
+
+static struct sqlite_store *store_new(void)
+{
+    struct sqlite_store *s = calloc(1, sizeof *s);
+
+    if (!s)
+        return NULL;
+    s->base.ops = &sqlite_ops;
+    s->dir_fd = s->lock_fd = -1;
+    s->syncs_commits = true;
+    snprintf(s->engine, sizeof s->engine, "sqlite %s", sqlite3_libversion());
+    return s;
+}
+
+/* Folder, lock, connection, version; then the store can be migrated or used. */
+static int store_begin(struct sqlite_store *s, const char *dir, unsigned schema, char *why)
+{
+    int r = fault_at("store.open");
+
+    if (r < 0)
+        return explain_errno(why, r, "open the store", dir);
+    r = lock_take(s, dir, why);
+    if (r == 0)
+        r = file_create(s, dir, why);
+
+    bool check = r == 0 && was_not_closed(s->dir_fd) && is_small(s->dir_fd);
+
+    if (r == 0)
+        r = connection_open(s, dir, why);
+    if (r == 0)
+        r = version_bring(s, dir, schema, why);
+    if (r == 0 && check)
+        r = check_quickly(s, dir, why);
+    return r;
+}
+
+static int store_ready(struct sqlite_store *s, const char *dir, char *why)
+{
+    int r = sqlite_wal_init(s);
+
+    if (r == 0)
+        r = sqlite_writer_init(s);
+    if (r == 0)
+        r = sqlite_reader_init(&s->writer_view, &sqlite_ops, s->db, false);
+    return r < 0 ? explain_sqlite(s, r, dir, why) : 0;
+}
+
+static void own_store_close(struct store **store)
+{
+    store_close(*store);
+}
+
+int store_open_sqlite(const char *dir, struct store **ret, char *why)
+{
+    struct sqlite_store *s = store_new();
+
+    if (!s)
+        return explain(why, -ENOMEM, "no memory for the store");
+
+    __attribute__((cleanup(own_store_close))) struct store *store = &s->base;
+    int r = store_begin(s, dir, SCHEMA_VERSION, why);
+
+    if (r == 0)
+        r = store_ready(s, dir, why);
+    if (r == 0)
+        *ret = TAKE(store);
+    return r;
+}
+
+int store_migrate_sqlite(const char *dir, unsigned schema, char *why)
+{
+    if (schema == 0 || schema > SCHEMA_VERSION)
+        return explain(why, -EINVAL, "this program knows versions 1 to %u", SCHEMA_VERSION);
+
+    struct sqlite_store *s = store_new();
+
+    if (!s)
+        return explain(why, -ENOMEM, "no memory for the store");
+
+    int r = store_begin(s, dir, schema, why);
+
+    store_close(&s->base);
+    return r;
+}
