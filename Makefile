@@ -51,6 +51,7 @@ $(B)/libstint.a: $(HOUSE)
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+$(B)/api/openapi.o: api/openapi.json
 $(B)/%.o: %.S
 	@mkdir -p $(@D)
 	$(CC) -g -I. -MMD -MP -c -o $@ $<
