@@ -33,8 +33,8 @@ struct change_op {
 struct change_touch {
     uint32_t index;
     bool insert, keeps_text;
-    struct job *row;            /* insert: the submission's */
-    const char *result, *error; /* of the outcome; borrowed */
+    struct core_submission *submission; /* insert: where the row is */
+    const char *result, *error;         /* of the outcome; borrowed */
     int64_t finished_at_ms;
 };
 

@@ -55,7 +55,7 @@ static int submit_one(struct core *core, struct core_update *u, struct core_subm
     e->flags = s->relaxed ? ENTRY_RELAXED : 0;
     u->touches[e->touch - 1].insert = true;
     u->touches[e->touch - 1].keeps_text = false;
-    u->touches[e->touch - 1].row = s->job;
+    u->touches[e->touch - 1].submission = s;
     r = bounds_set(core, e, s->job);
     change_end(core, u, index, state, REASON_NONE);
     return r;
@@ -281,7 +281,7 @@ static int start_one(struct core *core, struct core_update *u, uint32_t index, i
     t->keeps_text = false;
     t->result = t->error = NULL;
     change_end(core, u, index, JOB_RUNNING, REASON_NONE);
-    change_action(core, u, ACTION_START, index)->row = t->insert ? t->row : NULL;
+    change_action(core, u, ACTION_START, index)->submission = t->submission;
     return 0;
 }
 

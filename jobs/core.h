@@ -50,7 +50,7 @@ enum core_answer {
     CORE_STOPPING,  /* asked to stop, it will end */
     CORE_CONFLICT,  /* not possible in its state */
     CORE_FULL,      /* jobs_waiting_max or QUEUES_MAX */
-    CORE_STALE,     /* the fence is of an older attempt: recorded as superseded */
+    CORE_STALE,     /* the fence is not the live attempt's: recorded as superseded */
 };
 
 struct core_limits {
@@ -106,7 +106,7 @@ struct core_input {
 };
 
 enum core_action_kind {
-    ACTION_START,      /* row: the submission it came with, NULL = it is in the store */
+    ACTION_START,      /* submission: the one it came with, NULL = the job is in the store */
     ACTION_STOP,       /* grace_ms */
     ACTION_ENDED,      /* state is final */
     ACTION_RETRYING,   /* an attempt failed, the next is due at at_ms */
@@ -124,7 +124,7 @@ struct core_action {
     uint64_t id;
     uint32_t fence, attempt, attempts_max, crashes;
     int64_t at_ms, grace_ms;
-    struct job *row;
+    struct core_submission *submission;
 };
 
 int core_new(const struct core_limits *limits, uint64_t epoch, uint64_t seed,
@@ -176,6 +176,9 @@ const struct core_action *core_actions(const struct core_update *update, size_t 
 int64_t core_next_at_ms(struct core *core, int64_t now_ms);
 void core_set_limits(struct core *core, const struct core_limits *limits);
 void core_drain(struct core *core, bool draining); /* no start while draining */
+
+/* The record of an attempt that ended too late, with the texts of its outcome borrowed. */
+struct attempt_record core_attempt_late(const struct core_input *input, int64_t now_ms);
 
 /* Looking in. */
 const uint64_t *core_counts(const struct core *core); /* by state; final ones ever */

@@ -40,7 +40,7 @@ static void change_put(struct core_update *u, const struct change *change, uint3
 static void row_put(const struct core *core, struct core_update *u, uint32_t i)
 {
     const struct change_touch *t = &u->touches[i];
-    struct job *row = t->insert ? t->row : &u->rows[i];
+    struct job *row = t->insert ? t->submission->job : &u->rows[i];
 
     if (!t->insert)
         *row = (struct job){.result = (char *)t->result, .error = (char *)t->error};

@@ -20,6 +20,7 @@ struct play {
     int64_t now_ms;
     struct buf trace;
     struct job rows[64];
+    struct core_submission submissions[64];
     unsigned rows_len;
 };
 
@@ -100,8 +101,10 @@ static struct job *row(enum job_kind kind, const char *queue, const char *key)
 /* Into the open update. */
 static uint64_t submit(struct job *job, bool hold)
 {
-    struct core_submission s = {.job = job, .hold = hold};
-    struct core_input in = {.kind = INPUT_SUBMIT, .submit = {&s, 1, 0}};
+    struct core_submission *s = &play.submissions[job - play.rows];
+    struct core_input in = {.kind = INPUT_SUBMIT, .submit = {s, 1, 0}};
+
+    *s = (struct core_submission){.job = job, .hold = hold};
 
     ck_assert_int_eq(core_step(play.core, &in, play.now_ms, play.update), CORE_OK);
     return in.submit.ret_first_id;
