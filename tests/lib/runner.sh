@@ -7,7 +7,11 @@ unset MAKEFLAGS MFLAGS MAKELEVEL
 
 passed=0 failed=0 time_factor=1
 scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
+
+# timeout(1) has a process group of its own: it must be told when we are interrupted.
+child=
+trap '[ -z "$child" ] || kill "$child"; rm -rf "$scratch"' EXIT
+trap 'exit 130' INT TERM
 
 # Check's own limit of 4 s is too near on a busy machine; ours (below) ends a hung program.
 export CK_DEFAULT_TIMEOUT=60 CK_VERBOSITY=normal
@@ -41,8 +45,11 @@ step() {
     shift 3
     wanted "$name" || return 0
     start=$(date +%s%N)
-    timeout -k 10 "$limit" "$@" >"$out" 2>&1 </dev/null
+    timeout -k 10 "$limit" "$@" >"$out" 2>&1 </dev/null &
+    child=$!
+    wait "$child"
     rc=$?
+    child=
     took=$((($(date +%s%N) - start) / 10000000))
     read -r ok bad <<<"$("$count" "$out")"
     if [ "$rc" -ne 0 ] && [ "$bad" -eq 0 ]; then
