@@ -3,6 +3,7 @@
 #include "base/own.h"
 #include "jobs/cgroup.h"
 #include "jobs/cgroup_files.h"
+#include "jobs/sys.h"
 #include "scheduler/block.h"
 #include "scheduler/task.h"
 
@@ -31,8 +32,9 @@ static int clear_one(void *ctx, int parent_fd, const char *name, int dir_fd)
     /* Before Linux 5.14 whoever is seen, again and again. */
     if (cgroup_file_write(dir_fd, "cgroup.kill", "1") == -ENOENT)
         cgroup_file_signal(dir_fd, SIGKILL);
-    return unlinkat(parent_fd, name, AT_REMOVEDIR) < 0 && errno != ENOENT && errno != EBUSY
-               ? -errno
+    return unlinkat(parent_fd, name, AT_REMOVEDIR) < 0 && sys_error() != -ENOENT &&
+                   sys_error() != -EBUSY
+               ? sys_error()
                : 0;
 }
 
@@ -44,7 +46,7 @@ int cgroup_root_clear(const char *path, uint64_t state_id, uint64_t deadline_ns)
     for (uint64_t look_ns = LOOK_NS_MIN;; look_ns *= look_ns < LOOK_NS_MAX ? 2 : 1) {
         block_enter(BLOCK_EXEC);
         int r = cgroup_files_each(AT_FDCWD, path, clear_one, NULL);
-        bool gone = access(path, F_OK) < 0 && errno == ENOENT;
+        bool gone = access(path, F_OK) < 0 && sys_error() == -ENOENT;
 
         block_leave();
         if (gone)

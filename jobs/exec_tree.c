@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "jobs/sys.h"
 #include "scheduler/block.h"
 #include "scheduler/task.h"
 
@@ -90,7 +91,7 @@ int exec_tree_spawn(struct exec_tree *tree, struct spawn_request *request,
          * its exec: it closes in a moment. */
         if (r != -ETXTBSY || tries == BUSY_TRIES_MAX)
             return r;
-        nanosleep(&nap, NULL);
+        nanosleep(&nap, NULL); /* on a blocking thread */ /* on a blocking thread */
         nap.tv_nsec *= 2;
     }
 }
@@ -194,7 +195,7 @@ static void reap(struct exec_tree *tree, struct exec_end *ret)
     struct rusage usage = {0};
 
     while (syscall(SYS_waitid, P_PIDFD, tree->pidfd, &si, WEXITED, &usage) < 0 &&
-           errno == EINTR)
+           sys_error() == -EINTR)
         ;
     ret->signalled = si.si_code != CLD_EXITED;
     ret->dumped = si.si_code == CLD_DUMPED;

@@ -8,6 +8,7 @@
 #define JOBS_FILE_ROOTS_H
 
 #include <limits.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct kind_config;
@@ -25,6 +26,9 @@ int file_roots_open(char *const *roots, const char *path, int flags, mode_t mode
 /* Opens the folder that holds path; its last part is not followed and need not exist. -EXDEV
  * as above; -EBUSY: path is a root itself; -EINVAL: it ends in "." or "..". */
 int file_roots_place(char *const *roots, const char *path, struct file_place *ret);
+/* openat2 below an open folder with RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS and more RESOLVE_
+ * bits: a descriptor or a negative errno. */
+int file_roots_beneath(int dir_fd, const char *path, int flags, mode_t mode, uint64_t resolve);
 void file_place_deinit(struct file_place *place);
 
 #endif

@@ -19,6 +19,7 @@
 #include "base/io.h"
 #include "base/own.h"
 #include "jobs/joblog_parts.h"
+#include "jobs/sys.h"
 #include "scheduler/block.h"
 
 #include <errno.h>
@@ -106,11 +107,11 @@ static int open_files(struct joblog *log)
     joblog_name(name, log->job_id, log->fence, "idx");
     OWN_FD int index_fd = openat(log->logs->dir_fd, name, flags, 0640);
     if (index_fd < 0)
-        return -errno;
+        return sys_error();
     joblog_name(name, log->job_id, log->fence, "log");
     log->fd = openat(log->logs->dir_fd, name, flags, 0640);
     if (log->fd < 0)
-        return -errno;
+        return sys_error();
     log->index_fd = TAKE_FD(index_fd);
     return 0;
 }
@@ -166,12 +167,12 @@ int joblogs_open(const char *state_dir, uint64_t bytes_max, struct joblogs **ret
 
     OWN_FD int state_fd = open(state_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (state_fd < 0)
-        return -errno;
-    if (mkdirat(state_fd, "log", 0750) < 0 && errno != EEXIST)
-        return -errno;
+        return sys_error();
+    if (mkdirat(state_fd, "log", 0750) < 0 && sys_error() != -EEXIST)
+        return sys_error();
     logs->dir_fd = openat(state_fd, "log", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (logs->dir_fd < 0)
-        return -errno;
+        return sys_error();
     logs->bytes_max = bytes_max > 0 ? bytes_max : JOBLOG_BYTES_MAX_DEFAULT;
     pthread_mutex_init(&logs->lock, NULL);
     *ret = TAKE(logs);

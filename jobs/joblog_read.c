@@ -5,6 +5,7 @@
 #include "base/own.h"
 #include "jobs/joblog.h"
 #include "jobs/joblog_parts.h"
+#include "jobs/sys.h"
 #include "scheduler/block.h"
 
 #include <errno.h>
@@ -20,8 +21,8 @@ static int open_part(const struct joblogs *logs, uint64_t job_id, uint32_t fence
 
     joblog_name(name, job_id, fence, suffix);
     int fd = openat(logs->dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0 && errno != ENOENT)
-        return -errno;
+    if (fd < 0 && sys_error() != -ENOENT)
+        return sys_error();
     *ret_fd = fd; /* -1: nothing was printed */
     return 0;
 }
@@ -39,7 +40,7 @@ static int open_view(const struct joblogs *logs, uint64_t job_id, uint32_t fence
     if (r < 0)
         return r;
     if (fd >= 0 && fstat(fd, &st) < 0)
-        return -errno;
+        return sys_error();
     ret->bytes = (uint64_t)st.st_size;
     ret->fd = TAKE_FD(fd);
     ret->index_fd = TAKE_FD(index_fd);
@@ -102,7 +103,7 @@ static int index_open(const struct joblog_view *view, struct index *ret)
     struct stat st;
 
     if (fstat(view->index_fd, &st) < 0)
-        return -errno;
+        return sys_error();
     ret->view = view;
     ret->count = (uint64_t)st.st_size / sizeof(struct joblog_entry);
     ret->piece_count = 0;
@@ -118,7 +119,7 @@ static int index_at(struct index *index, uint64_t i, struct joblog_entry *ret)
         ssize_t n = pread(index->view->index_fd, index->piece, sizeof index->piece,
                           (off_t)(i * sizeof *ret));
         if (n < 0)
-            return -errno;
+            return sys_error();
         index->start = i;
         index->piece_count = (size_t)n / sizeof *ret;
         if (index->piece_count == 0)
@@ -157,8 +158,8 @@ static int append_range(int fd, uint64_t from, uint64_t to, struct buf *ret)
         if (!room)
             return -ENOMEM;
         ssize_t n = pread(fd, room, len, (off_t)from);
-        if (n < 0 && errno != EINTR)
-            return -errno;
+        if (n < 0 && sys_error() != -EINTR)
+            return sys_error();
         if (n == 0)
             return 0;
         if (n > 0) {

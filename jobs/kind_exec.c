@@ -37,6 +37,7 @@
 #include "jobs/exec_tree.h"
 #include "jobs/file_tree.h"
 #include "jobs/joblog.h"
+#include "jobs/sys.h"
 #include "scheduler/block.h"
 #include "scheduler/group.h"
 #include "scheduler/net.h"
@@ -91,7 +92,7 @@ static int stream_read(void *arg)
     task_shield_begin(FOREVER_NS);
     for (;;) {
         ssize_t n = read(net_fd(s->net), data, sizeof data);
-        int r = n < 0 ? -errno : 0;
+        int r = n < 0 ? sys_error() : 0;
 
         if (n == 0 || (r < 0 && r != -EAGAIN && r != -EINTR))
             break;
@@ -146,27 +147,26 @@ static void streams_finish(struct run *run)
 /* A file in memory: the child may seek in it, and nobody has to feed it. */
 static int open_stdin(const char *text)
 {
-    if (!text)
-        return open("/dev/null", O_RDONLY | O_CLOEXEC);
+    OWN_FD int fd =
+        text ? memfd_create("stdin", MFD_CLOEXEC) : open("/dev/null", O_RDONLY | O_CLOEXEC);
 
-    int fd = memfd_create("stdin", MFD_CLOEXEC);
     if (fd < 0)
-        return -1;
-    if (io_write_all(fd, text, strlen(text)) < 0 || lseek(fd, 0, SEEK_SET) < 0) {
-        close(fd);
-        errno = ENOSPC;
-        return -1;
-    }
-    return fd;
+        return sys_error();
+    int r = text ? io_write_all(fd, text, strlen(text)) : 0;
+    if (r < 0)
+        return r;
+    if (text && lseek(fd, 0, SEEK_SET) < 0)
+        return sys_error();
+    return TAKE_FD(fd);
 }
 
 static int make_scratch(struct run *run)
 {
     if (mkdirat(run->kinds->scratch_fd, run->name, 0700) < 0)
-        return -errno;
+        return sys_error();
     run->scratch_fd = openat(run->kinds->scratch_fd, run->name,
                              O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    return run->scratch_fd < 0 ? -errno : 0;
+    return run->scratch_fd < 0 ? sys_error() : 0;
 }
 
 static int spawn_main(struct run *run)
@@ -176,13 +176,13 @@ static int spawn_main(struct run *run)
 
     OWN_FD int in = open_stdin(spec->stdin_text);
     if (in < 0)
-        return -errno;
+        return in;
     if (pipe2(out, O_CLOEXEC) < 0)
-        return -errno;
+        return sys_error();
     run->pipes[0] = out[0];
     OWN_FD int out_end = out[1];
     if (pipe2(err, O_CLOEXEC) < 0)
-        return -errno;
+        return sys_error();
     run->pipes[1] = err[0];
     OWN_FD int err_end = err[1];
     struct spawn_request request = {

@@ -18,6 +18,7 @@
 #include "jobs/file_tree.h"
 #include "jobs/folder.h"
 #include "jobs/proctree.h"
+#include "jobs/sys.h"
 #include "scheduler/block.h"
 #include "scheduler/task.h"
 
@@ -55,7 +56,7 @@ static int identify(const char *state_dir, uint64_t *ret)
     struct stat st;
 
     if (!path || stat(path, &st) < 0)
-        return -errno;
+        return sys_error();
     h = hash(h, path, strlen(path));
     h = hash(h, &st.st_dev, sizeof st.st_dev);
     *ret = hash(h, &st.st_ino, sizeof st.st_ino);
@@ -86,12 +87,12 @@ static int open_state(struct kinds *kinds)
         return r;
     OWN_FD int state_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (state_fd < 0)
-        return -errno;
-    if (mkdirat(state_fd, SCRATCH, 0711) < 0 && errno != EEXIST)
-        return -errno;
+        return sys_error();
+    if (mkdirat(state_fd, SCRATCH, 0711) < 0 && sys_error() != -EEXIST)
+        return sys_error();
     kinds->scratch_fd = openat(state_fd, SCRATCH, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (kinds->scratch_fd < 0)
-        return -errno;
+        return sys_error();
     kinds->home = find_home();
     kinds->oom_score_adj = read_oom_score_adj();
     return kinds->home ? 0 : -ENOMEM;

@@ -4,6 +4,7 @@
 #include "base/own.h"
 #include "base/rand.h"
 #include "jobs/proctree_scan.h"
+#include "jobs/sys.h"
 #include "scheduler/block.h"
 #include "scheduler/event.h"
 #include "scheduler/group.h"
@@ -167,7 +168,7 @@ int proctree_adopt(struct proctree *tree, struct group *group)
         .name = "orphan reaper", .site = __FILE__, .stack = STACK_NORMAL, .background = true};
 
     if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
-        return -errno;
+        return sys_error();
     int r = group_spawn(group, reaper, tree, &options);
 
     tree->adopts = r == 0;
