@@ -24,7 +24,7 @@ SAN      := $(SAN.$(VARIANT))
 CFLAGS   += -std=gnu11 -g $(OPT) -fno-omit-frame-pointer -pthread $(WARN) $(HARDEN) $(SAN) -I. \
             -D_GNU_SOURCE -DSTINT_VERSION='"$(VERSION)"' $(shell $(PKG) --cflags $(LIBS) 2>/dev/null)
 LDFLAGS  += $(LINK) $(SAN) -pthread
-LDLIBS    = $(shell $(PKG) --libs $(LIBS) 2>/dev/null)
+LDLIBS    = $(shell $(PKG) --libs $(LIBS) 2>/dev/null) -lm
 
 ROOMS    := base scheduler storage jobs api
 ARCH     := $(shell uname -m)
@@ -56,7 +56,7 @@ $(B)/%.o: %.S
 	@mkdir -p $(@D)
 	$(CC) -g -I. -MMD -MP -c -o $@ $<
 $(B)/tests/bench/%: $(B)/tests/bench/%.o $(B)/libstint.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lm
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(B)/libtest.a: $(TESTLIB)
 	rm -f $@ && ar rcs $@ $^
 $(B)/tests/%: $(B)/tests/%.o $(B)/libtest.a $(B)/libstint.a
