@@ -7,6 +7,8 @@
 #include "base/fault.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "base/map.h"
+#include "base/rand.h"
 #include "daemon/conf.h"
 #include "daemon/doors.h"
 #include "daemon/serve.h"
@@ -88,11 +90,26 @@ static int open_store(const struct conf *conf, struct store **ret)
 }
 
 /* Everything that needs no task: what fails here fails before anybody was answered. */
+/* Names of queues and keys come from clients: without a secret they could choose names that
+ * collide. */
+static int seed_maps(void)
+{
+    uint64_t secret[2];
+    int r = rand_secret(secret, sizeof secret);
+
+    if (r < 0)
+        return refuse(EXIT_CANNOT, "daemon.no_secret", "getrandom", err_text(r));
+    map_seed(secret[0], secret[1]);
+    return 0;
+}
+
 static int prepare(struct serve *serve)
 {
     const struct conf *conf = serve->conf;
 
-    int status = open_store(conf, &serve->store);
+    int status = seed_maps();
+    if (status == 0)
+        status = open_store(conf, &serve->store);
     if (status != 0)
         return status;
     int r = api_token_file_make(conf->token_file);
