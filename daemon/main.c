@@ -89,7 +89,6 @@ static int open_store(const struct conf *conf, struct store **ret)
                   why[0] != '\0' ? why : err_text(r));
 }
 
-/* Everything that needs no task: what fails here fails before anybody was answered. */
 /* Names of queues and keys come from clients: without a secret they could choose names that
  * collide. */
 static int seed_maps(void)
@@ -103,6 +102,7 @@ static int seed_maps(void)
     return 0;
 }
 
+/* Everything that needs no task: what fails here fails before anybody was answered. */
 static int prepare(struct serve *serve)
 {
     const struct conf *conf = serve->conf;
