@@ -373,8 +373,10 @@ static const struct {
     const char *flag;
     enum conf_answer answer;
 } asked[] = {
-    {"--help", CONF_HELP},          {"-h", CONF_HELP},         {"--version", CONF_VERSION},
-    {"--print-config", CONF_PRINT}, {"--manual", CONF_MANUAL}, {"--check", CONF_CHECK},
+    {"--help", CONF_HELP},       {"-h", CONF_HELP},
+    {"--version", CONF_VERSION}, {"--print-config", CONF_PRINT},
+    {"--manual", CONF_MANUAL},   {"--manual-jobs", CONF_MANUAL_JOBS},
+    {"--check", CONF_CHECK},
 };
 
 static enum conf_answer answer_of(const char *argument)
@@ -497,7 +499,8 @@ static int load(struct conf *conf, int argc, char **argv, char *why)
 
     if (r < 0)
         return r;
-    if (answer == CONF_HELP || answer == CONF_VERSION || answer == CONF_MANUAL)
+    if (answer == CONF_HELP || answer == CONF_VERSION || answer == CONF_MANUAL ||
+        answer == CONF_MANUAL_JOBS)
         return answer;
     if ((r = set_defaults(conf, why)) < 0 ||
         (r = read_file(conf, file != NULL ? file : CONF_FILE_DEFAULT, file != NULL, why)) < 0 ||

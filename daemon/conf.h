@@ -57,7 +57,15 @@ struct conf {
     char *file; /* NULL when none was read */
 };
 
-enum conf_answer { CONF_OK = 0, CONF_HELP, CONF_VERSION, CONF_PRINT, CONF_MANUAL, CONF_CHECK };
+enum conf_answer {
+    CONF_OK = 0,
+    CONF_HELP,
+    CONF_VERSION,
+    CONF_PRINT,
+    CONF_MANUAL,
+    CONF_MANUAL_JOBS,
+    CONF_CHECK
+};
 
 /* Reads all four sources. 0 or a positive answer (what the command line asks for instead of
  * starting; conf is filled for CONF_PRINT and CONF_CHECK); -EINVAL with why (CONF_WHY_BYTES):

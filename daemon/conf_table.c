@@ -5,7 +5,8 @@
 #define AT(field) offsetof(struct conf, field)
 #define DAY_MS (UINT64_C(24) * 3600 * 1000)
 
-/* To add a setting: a field in struct conf, a row here, tests/lint/man.sh --write for stintd.conf(5). */
+/* To add a setting: a field in struct conf, a row here, tests/lint/man.sh --write for
+ * stintd.conf(5). */
 const struct conf_row conf_rows[] = {
     {"daemon", "state", "state", CONF_TEXT, AT(state), "/var/lib/stint", 0, 0, NULL, "DIR",
      "folder of the store, the logs and the token; made if missing"},

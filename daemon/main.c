@@ -11,6 +11,7 @@
 #include "base/rand.h"
 #include "daemon/conf.h"
 #include "daemon/doors.h"
+#include "daemon/manual.h"
 #include "daemon/serve.h"
 #include "scheduler/block.h"
 #include "scheduler/scheduler.h"
@@ -36,6 +37,8 @@ static int print(enum conf_answer answer, const struct conf *conf)
         buf_puts(&out, "stintd " STINT_VERSION "\n");
     else if (answer == CONF_MANUAL)
         conf_manual(&out);
+    else if (answer == CONF_MANUAL_JOBS)
+        manual_jobs(&out);
     else if (answer == CONF_PRINT)
         conf_print(conf, &out);
     else
