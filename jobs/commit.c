@@ -1,11 +1,13 @@
 #include "jobs/commit.h"
 
 #include "base/map.h"
+#include "base/own.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 #define RECOVER_ROUND 500
+#define PROBE_KEY "\001probe" /* no header of a request can hold it */
 
 struct commit {
     struct store *store;
@@ -115,7 +117,6 @@ static int items_step(struct commit *c, struct commit_item *const *items, size_t
     return 0;
 }
 
-/* Without memory a tick or a start does less than it might: the next round does the rest. */
 static int core_go(struct commit *c, struct commit_item *const *items, size_t count,
                    int64_t now_ms)
 {
@@ -130,6 +131,15 @@ static int core_go(struct commit *c, struct commit_item *const *items, size_t co
 
 /* ----- changes ----- */
 
+static bool is_relaxed(const struct commit_item *item)
+{
+    bool relaxed = true;
+
+    for (size_t i = 0; i < item->input.submit.count; i++)
+        relaxed = relaxed && item->input.submit.items[i].relaxed;
+    return relaxed;
+}
+
 static int items_add(struct commit *c, struct commit_item *const *items, size_t count)
 {
     int r = 0;
@@ -138,7 +148,8 @@ static int items_add(struct commit *c, struct commit_item *const *items, size_t 
         if (items[i]->reply.key)
             r = core_change_add(
                 c->update,
-                &(struct change){.kind = CHANGE_REPLY_PUT, .reply = &items[i]->reply}, true);
+                &(struct change){.kind = CHANGE_REPLY_PUT, .reply = &items[i]->reply},
+                !is_relaxed(items[i]));
         if (r == 0 && items[i]->late.job_id)
             r = core_change_add(
                 c->update, &(struct change){.kind = CHANGE_ATTEMPT, .attempt = &items[i]->late},
@@ -325,13 +336,25 @@ size_t commit_changes(const struct commit *c)
     return c->changes;
 }
 
+/* Rewriting what is there already would write nothing; the time makes it a change. */
+int commit_probe(struct commit *c, int64_t now_ms)
+{
+    struct reply_record reply = {.key = (char *)PROBE_KEY, .created_at_ms = now_ms};
+    struct change change = {.kind = CHANGE_REPLY_PUT, .reply = &reply};
+
+    return store_commit(c->store, &change, 1, true);
+}
+
 int commit_recover(struct commit *c, int64_t now_ms)
 {
-    struct commit_item items[RECOVER_ROUND], *list[RECOVER_ROUND];
+    OWN(free) struct commit_item *items = calloc(RECOVER_ROUND, sizeof *items);
+    struct commit_item *list[RECOVER_ROUND];
     uint32_t pos = 0;
     size_t count = 0;
     int r;
 
+    if (!items)
+        return -ENOMEM;
     for (uint64_t id; count < RECOVER_ROUND && (id = core_live_next(c->core, &pos)); count++) {
         items[count] = (struct commit_item){.input = {.kind = INPUT_LOST, .id = id}};
         list[count] = &items[count];

@@ -65,6 +65,10 @@ int commit_round(struct commit *c, struct commit_item *const *items, size_t coun
 const struct core_action *commit_actions(const struct commit *c, size_t *ret_count);
 size_t commit_changes(const struct commit *c); /* rows written by the last round */
 
+/* Writes something that only a writable store takes: how the end of a refusal is noticed when
+ * nobody else has anything to write. 0 or a negative errno. Not within a round. */
+int commit_probe(struct commit *c, int64_t now_ms);
+
 /* After the open: takes back every job that an earlier daemon left live, some a round. 1 = go
  * on, 0 = none is left, negative errno. */
 int commit_recover(struct commit *c, int64_t now_ms);

@@ -32,14 +32,22 @@ struct engine_options {
     /* By enum job_kind, KIND_COUNT of them, borrowed; NULL = exec, http and file. With a table
      * of its own (tests) the engine opens no struct kinds. */
     const struct kind *const *kind_table;
-    uint32_t running_max;            /* attempts at once, all kinds; 0 = 10,000 */
-    uint32_t kind_max[KIND_COUNT];   /* at once of a kind; 0 = the kind's default */
-    uint32_t backlog_max;            /* requests not yet committed; 0 = 4,096 */
-    uint64_t jobs_waiting_max;       /* 0 = no limit */
-    uint32_t readers;                /* reading threads; 0 = 2 */
-    uint32_t crashes_max;            /* then poison; 0 = 3 */
-    uint64_t seed;
+    uint32_t running_max;          /* attempts at once, all kinds; 0 = 10,000 */
+    uint32_t kind_max[KIND_COUNT]; /* at once of a kind; 0 = the kind's default */
+    uint32_t backlog_max;          /* requests not yet committed; 0 = 4,096 */
+    uint64_t jobs_waiting_max;     /* 0 = no limit */
+    uint32_t readers;              /* reading threads; 0 = 2 */
+    uint32_t crashes_max;          /* then poison; 0 = 3 */
+    uint64_t seed;                 /* of the jitter; 0 = from the kernel */
+    /* Told once, on the commit thread, when the store lost track of what it holds (-EIO at a
+     * sync): from then on every write is answered ENGINE_UNWRITABLE, and only a new start of
+     * the daemon on what is there mends it. NULL: nobody is told. */
+    void (*failed)(void *ctx, int error);
+    void *failed_ctx;
 };
+
+/* Most jobs of one engine_submit. */
+#define ENGINE_SUBMIT_MAX 10000
 
 /* In the root task. Loads live jobs, takes back those of a dead epoch (their crash counted),
  * clears what their attempts left, starts the threads, and begins to run jobs. Attempts are
@@ -47,7 +55,9 @@ struct engine_options {
 int engine_open(const struct engine_options *options, struct group *group, struct engine **ret,
                 char *why /* STORE_WHY_BYTES */);
 /* No attempt starts any more; running ones have until deadline_ns, are then stopped and go back
- * to the queue with reason shutdown, not counted. Submissions answer ENGINE_DRAINING. */
+ * to the queue with reason shutdown, not counted. Submissions answer ENGINE_DRAINING. Parks
+ * until no attempt is left. With a deadline that has passed already the stop has no grace. May
+ * be called again, by another task too, with an earlier deadline. 0 or the cancel reason. */
 int engine_drain(struct engine *engine, uint64_t deadline_ns);
 void engine_close(struct engine *engine); /* after the drain; stops the threads */
 /* New limits at a reload. Any task. */
@@ -123,7 +133,7 @@ struct engine_stats {
     uint64_t commits, commit_changes, commit_failures, commit_ns_total, commit_ns_max;
     uint64_t backlog, superseded, recovered, poisoned;
     uint64_t waiting_since_ms_oldest;
-    bool writable, draining;
+    bool writable, draining, failed;
     uint64_t epoch;
     struct store_info store;
 };

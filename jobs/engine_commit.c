@@ -1,0 +1,514 @@
+/* engine_commit.c: the commit thread. It takes everything that waits, gives it to one round
+ * (commit.h), and when that is on the disk answers, starts and tells; while the disk works, the
+ * next batch gathers.
+ *
+ * When the store refuses (disk full, read-only), requests are answered ENGINE_UNWRITABLE at
+ * once; what cannot be refused, the ends of attempts, is kept and tried again every
+ * RETRY_MS until the store takes it. In between no round is tried for requests alone, so a
+ * full disk costs a failed write each RETRY_MS, not one each request. */
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "jobs/engine_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RETRY_MS 250
+#define LOOK_MS 1000 /* a step of the wall clock is noticed within it */
+#define TEND_ROUNDS 256
+#define OLDEST_EVERY_MS 100
+
+/* ----- the inbox ----- */
+
+/* Until when to sleep: the next thing that time does, or a retry; 0 = until somebody comes. */
+static uint64_t next_ns(struct engine *e)
+{
+    struct rounds *rounds = &e->rounds;
+    uint64_t now_ns = clock_mono_ns();
+    int64_t now_ms = clock_wall_ms(), at_ms;
+
+    if (rounds->refused)
+        return rounds->retry_at_ns;
+    at_ms = core_next_at_ms(commit_core(rounds->commit), now_ms);
+    if (!at_ms)
+        return 0;
+    if (at_ms <= now_ms)
+        return now_ns;
+    return now_ns + (uint64_t)(at_ms - now_ms < LOOK_MS ? at_ms - now_ms : LOOK_MS) * NS_PER_MS;
+}
+
+/* Under the lock. */
+static void sleep_until(struct inbox *inbox, uint64_t at_ns)
+{
+    struct timespec at = {.tv_sec = (time_t)(at_ns / NS_PER_S),
+                          .tv_nsec = (long)(at_ns % NS_PER_S)};
+
+    if (at_ns)
+        pthread_cond_timedwait(&inbox->wake, &inbox->lock, &at);
+    else
+        pthread_cond_wait(&inbox->wake, &inbox->lock);
+}
+
+static uint32_t weight_of(const struct request *request)
+{
+    if (request->kind == REQUEST_STEP && request->item.input.kind == INPUT_SUBMIT)
+        return (uint32_t)request->item.input.submit.count;
+    return 1;
+}
+
+/* Under the lock: a bounded batch. */
+static void take_batch(struct inbox *inbox, struct list *batch)
+{
+    uint32_t count = 0, weight = 0;
+
+    while (count < ROUND_REQUESTS_MAX && weight < ROUND_JOBS_MAX) {
+        struct list *link = list_pop_front(&inbox->requests);
+
+        if (!link)
+            return;
+
+        struct request *request = container_of(link, struct request, link);
+
+        list_push_back(batch, link);
+        weight += weight_of(request);
+        count++;
+        if (!request->run)
+            inbox->len--;
+    }
+}
+
+/* False: the engine closes, and nothing waits any more. */
+static bool gather(struct engine *e, struct list *batch)
+{
+    struct inbox *inbox = &e->inbox;
+    uint64_t at_ns = next_ns(e);
+
+    pthread_mutex_lock(&inbox->lock);
+    while (list_is_empty(&inbox->requests) && !inbox->stop &&
+           (!at_ns || clock_mono_ns() < at_ns))
+        sleep_until(inbox, at_ns);
+    take_batch(inbox, batch);
+
+    bool go_on = !inbox->stop || !list_is_empty(batch);
+
+    pthread_mutex_unlock(&inbox->lock);
+    return go_on;
+}
+
+/* ----- telling ----- */
+
+static void log_ended(const struct core_action *a)
+{
+    enum log_level level = a->state == JOB_SUCCEEDED    ? LOG_DEBUG
+                           : a->reason == REASON_POISON ? LOG_WARN
+                                                        : LOG_INFO;
+
+    LOG_AT(level, "job.ended", LOG_U64("id", a->id), LOG_STR("state", job_state_name(a->state)),
+           LOG_STR("reason", job_reason_name(a->reason)), LOG_U64("attempt", a->attempt),
+           LOG_U64("attempts_max", a->attempts_max), LOG_U64("crashes", a->crashes));
+}
+
+static void log_action(const struct core_action *a, int64_t now_ms)
+{
+    const char *reason = job_reason_name(a->reason);
+
+    switch (a->kind) {
+    case ACTION_START:
+        log_debug("job.started", LOG_U64("id", a->id),
+                  LOG_STR("kind", job_kind_name(a->job_kind)), LOG_U64("attempt", a->attempt),
+                  LOG_U64("fence", a->fence), LOG_I64("wait_ms", now_ms - a->at_ms));
+        break;
+    case ACTION_STOP:
+        log_info("job.stopping", LOG_U64("id", a->id), LOG_U64("fence", a->fence),
+                 LOG_I64("grace_ms", a->grace_ms));
+        break;
+    case ACTION_ENDED:
+        log_ended(a);
+        break;
+    case ACTION_RETRYING:
+        log_info("job.retrying", LOG_U64("id", a->id), LOG_STR("reason", reason),
+                 LOG_U64("attempt", a->attempt), LOG_U64("attempts_max", a->attempts_max),
+                 LOG_I64("in_ms", a->at_ms - now_ms));
+        break;
+    case ACTION_RETURNED:
+        log_info("job.returned", LOG_U64("id", a->id), LOG_STR("reason", reason),
+                 LOG_U64("crashes", a->crashes));
+        break;
+    case ACTION_HELD:
+        log_info("job.held", LOG_U64("id", a->id), LOG_STR("reason", reason));
+        break;
+    case ACTION_SUPERSEDED:
+        log_warn("job.superseded", LOG_U64("id", a->id), LOG_U64("fence", a->fence));
+        break;
+    }
+}
+
+static void count_action(struct engine_stats *s, const struct core_action *a)
+{
+    switch (a->kind) {
+    case ACTION_START:
+        s->started[a->job_kind]++;
+        break;
+    case ACTION_ENDED:
+        s->ended[a->reason]++;
+        s->poisoned += a->reason == REASON_POISON;
+        s->attempts_failed += a->state == JOB_FAILED && a->fence > 0;
+        break;
+    case ACTION_RETRYING:
+    case ACTION_HELD:
+        s->attempts_failed++;
+        break;
+    case ACTION_RETURNED:
+        s->recovered += a->reason == REASON_CRASHED;
+        break;
+    case ACTION_SUPERSEDED:
+        s->superseded++;
+        break;
+    case ACTION_STOP:
+        break;
+    }
+}
+
+/* Starts come first: a stop of the same round must find its run. */
+static void act(struct engine *e, int64_t now_ms)
+{
+    size_t count;
+    const struct core_action *actions = commit_actions(e->rounds.commit, &count);
+    bool started = false;
+
+    for (size_t i = 0; i < count; i++) {
+        if (actions[i].kind != ACTION_START)
+            continue;
+        engine_runner_begin(e, &actions[i]);
+        started = true;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (actions[i].kind == ACTION_STOP)
+            engine_runner_cancel(e, actions[i].id, actions[i].fence, actions[i].grace_ms);
+        log_action(&actions[i], now_ms);
+    }
+    if (started)
+        engine_runner_wake(e);
+    engine_watch_ended(e, actions, count);
+}
+
+/* ----- figures ----- */
+
+static uint64_t live_count(const struct engine *e)
+{
+    const uint64_t *counts = core_counts(commit_core(e->rounds.commit));
+
+    return counts[JOB_RUNNING] + counts[JOB_STOPPING];
+}
+
+static void publish(struct engine *e, size_t submitted, uint64_t took_ns, bool committed)
+{
+    struct rounds *rounds = &e->rounds;
+    struct engine_stats *s = &e->published;
+    uint64_t now_ns = clock_mono_ns();
+    size_t count = 0;
+    const struct core_action *actions =
+        rounds->refused ? NULL : commit_actions(rounds->commit, &count);
+
+    pthread_mutex_lock(&e->published_lock);
+    memcpy(s->counts, core_counts(commit_core(rounds->commit)), sizeof s->counts);
+    for (size_t i = 0; i < count; i++)
+        count_action(s, &actions[i]);
+    s->submitted += submitted;
+    if (committed) {
+        s->commits++;
+        s->commit_ns_total += took_ns;
+        s->commit_ns_max = took_ns > s->commit_ns_max ? took_ns : s->commit_ns_max;
+    }
+    s->commit_failures += rounds->refused && committed;
+    s->commit_changes += committed && !rounds->refused ? commit_changes(rounds->commit) : 0;
+    s->writable = !rounds->refused;
+    s->failed = rounds->broken;
+    if (now_ns - rounds->oldest_at_ns >= OLDEST_EVERY_MS * NS_PER_MS) {
+        rounds->oldest_at_ns = now_ns;
+        s->waiting_since_ms_oldest = (uint64_t)core_oldest_at_ms(commit_core(rounds->commit));
+    }
+    pthread_mutex_unlock(&e->published_lock);
+}
+
+/* Nothing runs, or what ran has ended and only the store does not take it. */
+static void tell_drainers(struct engine *e)
+{
+    struct rounds *rounds = &e->rounds;
+    uint64_t live = live_count(e);
+
+    if (live > 0 && !(rounds->refused && rounds->kept_len >= live))
+        return;
+    pthread_mutex_lock(&e->inbox.lock);
+    for (struct list *link; (link = list_pop_front(&e->drainers));)
+        event_set(&container_of(link, struct drainer, link)->event);
+    pthread_mutex_unlock(&e->inbox.lock);
+}
+
+/* ----- rounds ----- */
+
+/* Ends of attempts live on in their runs; the others are answered and gone. */
+static size_t answer(struct engine *e, struct list *requests)
+{
+    struct rounds *rounds = &e->rounds;
+    unsigned count = 0;
+    size_t submitted = 0;
+
+    for (struct list *link; (link = list_pop_front(requests));) {
+        struct request *request = container_of(link, struct request, link);
+
+        if (request->run) {
+            engine_runner_free(request->run);
+            continue;
+        }
+        if (request->kind == REQUEST_STEP && request->item.input.kind == INPUT_SUBMIT &&
+            request->item.answer == CORE_OK && !request->item.replayed)
+            submitted += request->item.input.submit.count;
+        rounds->events[count++] = &request->done;
+    }
+    event_set_all(rounds->events, count);
+    return submitted;
+}
+
+/* What the store refused: ends of attempts are kept, the others get the reason. */
+static void refuse(struct engine *e, struct list *requests, int r)
+{
+    struct rounds *rounds = &e->rounds;
+    struct list others = LIST_INIT(others);
+
+    for (struct list *link; (link = list_pop_front(requests));) {
+        struct request *request = container_of(link, struct request, link);
+
+        request->item.answer = r;
+        if (request->run) {
+            list_push_back(&rounds->kept, link);
+            rounds->kept_len++;
+        } else {
+            list_push_back(&others, link);
+        }
+    }
+    answer(e, &others);
+}
+
+static void note_refusal(struct engine *e, int r)
+{
+    struct rounds *rounds = &e->rounds;
+
+    if (!rounds->refused)
+        log_error("store.refused", LOG_ERR(r), LOG_U64("retry_ms", RETRY_MS),
+                  LOG_U64("kept", rounds->kept_len));
+    rounds->refused = true;
+    rounds->retry_at_ns = clock_mono_ns() + RETRY_MS * NS_PER_MS;
+    if (r != -EIO || rounds->broken)
+        return;
+    rounds->broken = true;
+    log_error("store.failed", LOG_ERR(r));
+    if (e->options.failed)
+        e->options.failed(e->options.failed_ctx, r);
+}
+
+static void note_success(struct engine *e)
+{
+    if (e->rounds.refused)
+        log_info("store.writable");
+    e->rounds.refused = false;
+}
+
+/* One transaction of these requests. */
+static void round_of(struct engine *e, struct list *requests)
+{
+    struct rounds *rounds = &e->rounds;
+    uint64_t began_ns = clock_mono_ns();
+    int64_t now_ms = clock_wall_ms();
+    size_t count = 0, submitted = 0;
+    int r;
+
+    list_each (link, requests)
+        rounds->items[count++] = &container_of(link, struct request, link)->item;
+    r = commit_round(rounds->commit, rounds->items, count, now_ms);
+
+    uint64_t took_ns = clock_mono_ns() - began_ns;
+
+    if (r < 0) {
+        note_refusal(e, r);
+        refuse(e, requests, r);
+    } else {
+        act(e, now_ms);
+        submitted = answer(e, requests);
+    }
+    publish(e, submitted, took_ns, r < 0 || commit_changes(rounds->commit) > 0);
+    rounds->tended++;
+}
+
+static void kept_take(struct rounds *rounds, struct list *ret)
+{
+    for (unsigned n = 0; n < ROUND_REQUESTS_MAX && rounds->kept_len > 0; n++) {
+        list_push_back(ret, list_pop_front(&rounds->kept));
+        rounds->kept_len--;
+    }
+}
+
+static void probe(struct engine *e)
+{
+    int r = commit_probe(e->rounds.commit, clock_wall_ms());
+
+    if (r < 0)
+        note_refusal(e, r);
+    else
+        note_success(e);
+}
+
+/* After a refusal the store is asked again at times, and what was kept goes first and alone, so
+ * that no request can stand in its way. */
+static void round_again(struct engine *e, struct list *requests)
+{
+    struct rounds *rounds = &e->rounds;
+    struct list kept = LIST_INIT(kept);
+
+    if (clock_mono_ns() >= rounds->retry_at_ns)
+        probe(e);
+    while (!rounds->refused && rounds->kept_len > 0) {
+        kept_take(rounds, &kept);
+        round_of(e, &kept);
+    }
+    if (rounds->refused)
+        refuse(e, requests, rounds->broken ? -EIO : -ENOSPC);
+    else
+        round_of(e, requests);
+}
+
+/* Looks see the core between rounds and wait for no disk. */
+static void look(struct engine *e, struct list *batch, struct list *steps)
+{
+    for (struct list *link; (link = list_pop_front(batch));) {
+        struct request *request = container_of(link, struct request, link);
+
+        if (request->kind == REQUEST_STEP) {
+            list_push_back(steps, link);
+            continue;
+        }
+        request->look(e, request->ctx);
+        event_set(&request->done);
+    }
+}
+
+static void tend(struct engine *e)
+{
+    pthread_mutex_lock(&e->inbox.lock);
+
+    bool idle = list_is_empty(&e->inbox.requests);
+
+    pthread_mutex_unlock(&e->inbox.lock);
+    if (e->rounds.tended == 0 || (!idle && e->rounds.tended < TEND_ROUNDS))
+        return;
+    e->rounds.tended = 0;
+    store_tend(e->options.store);
+}
+
+/* ----- opening ----- */
+
+static int recover(struct engine *e)
+{
+    struct commit *commit = e->rounds.commit;
+    int r;
+
+    do {
+        int64_t now_ms = clock_wall_ms();
+        size_t count;
+
+        r = commit_recover(commit, now_ms);
+        if (r <= 0)
+            continue;
+
+        const struct core_action *actions = commit_actions(commit, &count);
+
+        for (size_t i = 0; i < count; i++) {
+            log_action(&actions[i], now_ms);
+            count_action(&e->published, &actions[i]);
+        }
+    } while (r > 0);
+    return r;
+}
+
+static int load(struct engine *e)
+{
+    struct commit_options options = {.store = e->options.store,
+                                     .limits = engine_core_limits(&e->options, e->kind_table),
+                                     .seed = e->options.seed};
+    uint64_t refused = 0, began_ns = clock_mono_ns();
+    int r = store_next_epoch(e->options.store, &e->epoch);
+
+    options.epoch = e->epoch;
+    if (r == 0)
+        r = commit_open(&options, &e->rounds.commit, &refused);
+    if (r == 0)
+        r = recover(e);
+    if (r < 0)
+        return r;
+    if (refused > 0)
+        log_error("store.rows_refused", LOG_U64("count", refused));
+    log_info("engine.loaded", LOG_U64("epoch", e->epoch),
+             LOG_U64("waiting", core_waiting(commit_core(e->rounds.commit))),
+             LOG_U64("recovered", e->published.recovered),
+             LOG_U64("poisoned", e->published.poisoned),
+             LOG_U64("took_ms", (clock_mono_ns() - began_ns) / NS_PER_MS));
+    e->published.epoch = e->epoch;
+    e->published.writable = true;
+    return 0;
+}
+
+static void *commit_main(void *arg)
+{
+    struct engine *e = arg;
+    struct list batch = LIST_INIT(batch), steps = LIST_INIT(steps);
+
+    e->opened_result = load(e);
+    if (e->opened_result < 0) {
+        event_set(&e->opened);
+        return NULL;
+    }
+    round_of(e, &steps); /* starts what waits, and publishes the counts */
+    event_set(&e->opened);
+    while (gather(e, &batch)) {
+        look(e, &batch, &steps);
+        if (e->rounds.refused)
+            round_again(e, &steps);
+        else
+            round_of(e, &steps);
+        tell_drainers(e);
+        tend(e);
+    }
+    return NULL;
+}
+
+int engine_commit_start(struct engine *e)
+{
+    int r = engine_thread(&e->commit_thread, "commit", commit_main, e);
+
+    if (r < 0)
+        return r;
+    e->commit_started = true;
+    event_wait_shielded(&e->opened);
+    return e->opened_result;
+}
+
+void engine_commit_stop(struct engine *e)
+{
+    struct rounds *rounds = &e->rounds;
+
+    if (e->commit_started) {
+        pthread_mutex_lock(&e->inbox.lock);
+        e->inbox.stop = true;
+        pthread_cond_signal(&e->inbox.wake);
+        pthread_mutex_unlock(&e->inbox.lock);
+        engine_thread_join(e->commit_thread);
+    }
+    if (rounds->kept_len > 0)
+        log_error("engine.ends_lost", LOG_U64("count", rounds->kept_len),
+                  LOG_STR("why", "the store did not take them; their jobs run again"));
+    for (struct list *link; (link = list_pop_front(&rounds->kept));)
+        engine_runner_free(container_of(link, struct request, link)->run);
+    commit_close(rounds->commit);
+}

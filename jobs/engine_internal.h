@@ -1,0 +1,192 @@
+/* engine_internal.h: the engine's body, for engine*.c.
+ *
+ * Threads and who owns what:
+ *   tasks            make requests in their frames and wait, shielded, for the answer
+ *   commit thread    owns commit and core; takes requests, answers them, makes runs
+ *   dispatcher task  turns runs into attempt tasks, since only a task can start tasks
+ *   attempt tasks    own their run until its end is posted, then the commit thread does
+ *   reading threads  one store_reader each
+ *
+ * Locks, none held while another is taken, none over a switch:
+ *   inbox.lock       requests and the flags of the commit thread
+ *   runs.lock        live runs by id, runs to dispatch, run->group
+ *   reads.lock       reading requests
+ *   watches.lock     who waits for which job
+ *   published_lock   the copy of the counters */
+#ifndef JOBS_ENGINE_INTERNAL_H
+#define JOBS_ENGINE_INTERNAL_H
+
+#include "base/list.h"
+#include "base/map.h"
+#include "jobs/commit.h"
+#include "jobs/engine.h"
+#include "scheduler/event.h"
+#include "scheduler/group.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define THREAD_STACK_BYTES (512 * 1024)
+#define ROUND_REQUESTS_MAX 4096 /* requests in one transaction */
+#define ROUND_JOBS_MAX 20000    /* and submitted jobs, the last request apart */
+#define READERS_MAX 64
+#define READ_BACKLOG_MAX 65536
+
+enum request_kind {
+    REQUEST_STEP, /* an input of the core */
+    REQUEST_LOOK, /* a function on the commit thread, between rounds */
+};
+
+struct request {
+    struct list link;
+    enum request_kind kind;
+    struct commit_item item;
+    /* Looks at the core, or sets what is not stored; writes what the requester reads. */
+    void (*look)(struct engine *engine, void *ctx);
+    void *ctx;
+    struct run *run;   /* the attempt whose end this is: internal, must not be lost; or NULL */
+    struct event done; /* of the others */
+};
+
+/* One attempt. */
+struct run {
+    struct list link;       /* in runs.starting */
+    struct request request; /* its end */
+    struct engine *engine;
+    uint64_t id;
+    uint32_t fence;
+    enum job_kind kind;
+    struct job *row; /* owned; NULL = to be read from the store */
+    struct spec *spec;
+    struct retry_spec retry;
+    struct outcome outcome;
+    struct group *group;      /* of the attempt while it is open; guarded by runs.lock */
+    _Atomic int64_t grace_ms; /* of the stop */
+    _Atomic int stop;         /* enum job_reason it is stopped for, 0 = it is not */
+    enum job_reason deadline_reason;
+};
+
+struct reading {
+    struct list link;
+    void (*fn)(struct store_reader *reader, void *ctx);
+    void *ctx;
+    struct event done;
+};
+
+struct inbox {
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    struct list requests;
+    uint32_t len; /* without ends of attempts */
+    bool draining, stop;
+};
+
+struct runs {
+    pthread_mutex_t lock;
+    struct map live;      /* by job id */
+    struct list starting; /* runs */
+    struct event wake;    /* of the dispatcher */
+    struct event ended;   /* the dispatcher has */
+    bool stop, dispatching;
+};
+
+struct reads {
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    struct list requests;
+    uint32_t len;
+    bool stop;
+    pthread_t threads[READERS_MAX];
+    struct store_reader *readers[READERS_MAX];
+    uint32_t count;
+};
+
+struct watches {
+    pthread_mutex_t lock;
+    struct map by_id; /* struct watched */
+    atomic_size_t len;
+};
+
+/* Of the commit thread alone. */
+struct rounds {
+    struct commit *commit;
+    struct list kept; /* ends of attempts that the store has not taken yet */
+    uint32_t kept_len;
+    bool refused; /* the last round was */
+    bool broken;  /* -EIO: no round may succeed any more */
+    uint64_t retry_at_ns;
+    uint64_t tended;       /* rounds since store_tend */
+    uint64_t oldest_at_ns; /* when the oldest job was last looked for */
+    struct commit_item *items[ROUND_REQUESTS_MAX + 1];
+    struct event *events[ROUND_REQUESTS_MAX + 1];
+};
+
+/* A task in engine_drain. */
+struct drainer {
+    struct list link; /* guarded by inbox.lock */
+    struct event event;
+};
+
+struct engine {
+    struct engine_options options;
+    const struct kind *const *kind_table;
+    struct group *group;
+    struct kinds *kinds;
+    struct joblogs *logs;
+    struct inbox inbox;
+    struct runs runs;
+    struct reads reads;
+    struct watches watches;
+    struct rounds rounds;
+    pthread_t commit_thread;
+    bool commit_started;
+    uint64_t epoch;
+    int opened_result; /* written before opened is set */
+    struct event opened;
+    struct list drainers; /* told when nothing runs any more; guarded by inbox.lock */
+    pthread_mutex_t published_lock;
+    struct engine_stats published; /* guarded by published_lock */
+};
+
+/* engine.c */
+struct core_limits engine_core_limits(const struct engine_options *options,
+                                      const struct kind *const *kind_table);
+/* Hands a request to the commit thread. ENGINE_OK, or why it was not taken. Any thread. */
+int engine_post(struct engine *e, struct request *request);
+/* The same, and parks until it is answered: shielded, since the request lives in the caller's
+ * frame. */
+int engine_ask(struct engine *e, struct request *request);
+
+/* engine_commit.c */
+int engine_commit_start(struct engine *e); /* parks until the store is loaded */
+void engine_commit_stop(struct engine *e);
+
+/* engine_runner.c */
+int engine_runner_start(struct engine *e);
+void engine_runner_stop(struct engine *e);
+/* On the commit thread, once the start is stored. */
+void engine_runner_begin(struct engine *e, const struct core_action *start);
+void engine_runner_wake(struct engine *e); /* after the last begin of a round */
+void engine_runner_cancel(struct engine *e, uint64_t id, uint32_t fence, int64_t grace_ms);
+void engine_runner_stop_all(struct engine *e, int64_t grace_ms); /* for a shutdown */
+void engine_runner_free(struct run *run);
+
+/* engine_read.c */
+int engine_read_start(struct engine *e);
+void engine_read_stop(struct engine *e);
+/* Runs fn on a reading thread and parks until it is done; urgent ones go first. ENGINE_OK or
+ * ENGINE_FULL. */
+int engine_read(struct engine *e, void (*fn)(struct store_reader *reader, void *ctx), void *ctx,
+                bool urgent);
+/* One job: ENGINE_OK, ENGINE_NOT_FOUND, or a negative errno. */
+int engine_read_job(struct engine *e, uint64_t id, bool urgent, struct job **ret);
+
+/* engine_watch.c */
+/* On the commit thread: wakes who waits for the end of these jobs. */
+void engine_watch_ended(struct engine *e, const struct core_action *actions, size_t count);
+
+/* A thread with a stack for SQLite and no signals. 0 or a negative errno. */
+int engine_thread(pthread_t *ret, const char *name, void *(*fn)(void *arg), void *arg);
+void engine_thread_join(pthread_t thread);
+
+#endif
