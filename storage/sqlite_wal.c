@@ -25,8 +25,10 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/statvfs.h>
 
 #define WAL_WARM_BYTES (8 * 1024 * 1024)
+#define WAL_WARM_ROOM 16 /* the disk must have so many times that */
 #define WAL_IDLE_BYTES (4 * 1024 * 1024)
 #define WAL_BOUND_BYTES (24 * 1024 * 1024)
 #define WAL_LONG_BYTES (64 * 1024 * 1024)
@@ -73,13 +75,16 @@ static uint64_t file_size(sqlite3_file *file)
 static void checkpoint(struct sqlite_store *s, int mode)
 {
     int in_log = 0, copied = 0;
-    int rc = fault_at("store.checkpoint") < 0
-                 ? SQLITE_IOERR
-                 : sqlite3_wal_checkpoint_v2(s->db, "main", mode, &in_log, &copied);
+    int r = fault_at("store.checkpoint");
 
-    if (rc == SQLITE_OK && in_log == copied)
+    if (r == 0) {
+        int rc = sqlite3_wal_checkpoint_v2(s->db, "main", mode, &in_log, &copied);
+
+        r = sqlite_errno(s->db, rc);
+    }
+    if (r == 0 && in_log == copied)
         atomic_store(&s->wal_bytes, 0);
-    else if ((rc & 0xff) == SQLITE_IOERR && sqlite_errno(s->db, rc) == -EIO)
+    if (r == -EIO)
         s->refuses = true;
     s->checkpoint_bytes = atomic_load(&s->wal_bytes) + WAL_STEP_BYTES;
     if (s->checkpoint_bytes < WAL_BOUND_BYTES)
@@ -94,6 +99,14 @@ static void checkpoint_waiting(struct sqlite_store *s, int mode)
     sqlite3_busy_timeout(s->db, 0);
 }
 
+static bool has_room(const struct sqlite_store *s)
+{
+    struct statvfs st;
+
+    return fstatvfs(s->dir_fd, &st) == 0 &&
+           (uint64_t)st.f_bavail * st.f_frsize >= (uint64_t)WAL_WARM_BYTES * WAL_WARM_ROOM;
+}
+
 static void wal_warm(struct sqlite_store *s)
 {
     static const char zeros[ZEROS_BYTES];
@@ -101,7 +114,7 @@ static void wal_warm(struct sqlite_store *s)
     uint64_t size = file_size(log);
     int rc = SQLITE_OK;
 
-    if (!log || size == 0 || size >= WAL_WARM_BYTES)
+    if (!log || size == 0 || size >= WAL_WARM_BYTES || !has_room(s))
         return;
     for (; size < WAL_WARM_BYTES && rc == SQLITE_OK; size += ZEROS_BYTES)
         rc = log->pMethods->xWrite(log, zeros, ZEROS_BYTES, (sqlite3_int64)size);

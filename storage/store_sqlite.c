@@ -56,9 +56,13 @@
 #define PATH_BYTES_MAX 4096
 #define PID_BYTES_MAX 32
 
+/* EXTRA first: a new file gets its WAL mode by way of a rollback journal, and if a power loss
+ * brought that back, the next open would roll back to the empty file and drop the log with all
+ * that was acknowledged since. EXTRA syncs the folder when the journal is deleted. */
 #define WRITER_SETUP_SQL                                                                       \
-    "PRAGMA page_size=4096; PRAGMA auto_vacuum=NONE; PRAGMA journal_mode=WAL;"                 \
-    "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; PRAGMA mmap_size=0;"                \
+    "PRAGMA synchronous=EXTRA; PRAGMA page_size=4096; PRAGMA auto_vacuum=NONE;"                \
+    "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"                                        \
+    "PRAGMA wal_autocheckpoint=0; PRAGMA mmap_size=0;"                                         \
     "PRAGMA cache_size=-4096; PRAGMA temp_store=MEMORY; PRAGMA secure_delete=OFF;"             \
     "PRAGMA trusted_schema=OFF;"
 

@@ -1,6 +1,7 @@
 #include "tests/lib/stored.h"
 
 #include "base/fault.h"
+#include "storage/sqlite_parts.h"
 
 #include <check.h>
 #include <ftw.h>
@@ -178,6 +179,11 @@ void stored_ck_same(const struct job *a, const struct job *b)
     ck_assert_pstr_eq(a->spec, b->spec);
     ck_assert_pstr_eq(a->result, b->result);
     ck_assert_pstr_eq(a->error, b->error);
+}
+
+void stored_checkpoint_soon(struct store *store)
+{
+    ((struct sqlite_store *)store)->checkpoint_bytes = 1;
 }
 
 void stored_use(int implementation)

@@ -27,6 +27,10 @@ int stored_insert_many(struct store *store, uint64_t first_id, size_t count);
 /* Opens DIR's store; on trouble the test fails with the sentence. */
 struct store *stored_open(const char *dir);
 
+/* The next commit to this SQLite store copies its log into the database first, which it else
+ * does only when the log is long. */
+void stored_checkpoint_soon(struct store *store);
+
 /* --- one test over both implementations --- */
 
 extern struct store *stored_store;

@@ -1,0 +1,154 @@
+/* Every fault point and every call of SQLite to the system fails once in turn, while a scenario
+ * runs; then the store is opened again, and what was acknowledged must be whole, what was
+ * refused must not be there. */
+#include "storage/store.h"
+
+#include "base/fault.h"
+#include "tests/lib/shim_vfs.h"
+#include "tests/lib/stored.h"
+#include "tests/lib/stored_script.h"
+
+#include <check.h>
+
+#include <errno.h>
+#include <sqlite3.h>
+#include <stdlib.h>
+
+/* Faults go through a folder in memory where there is one: the disk is not what is tested. */
+static void memory_folder(void)
+{
+    setenv("TMPDIR", "/dev/shm", 0);
+}
+
+/* Runs the scenario to its end, or until the store refuses for good. */
+static int scenario(struct script *s, const char *dir)
+{
+    struct store *store = NULL;
+    char why[STORE_WHY_BYTES];
+    int r = store_open_sqlite(dir, &store, why), first = r;
+
+    for (unsigned step = 0; r == 0 && step < SCRIPT_STEPS; step++) {
+        int result = script_step(s, store, step);
+
+        if (first == 0)
+            first = result;
+        if (step % 7 == 6)
+            stored_checkpoint_soon(store);
+        if (step % 16 == 15)
+            store_tend(store);
+    }
+    store_close(store);
+    return first;
+}
+
+static void judge_again(const struct script *s, const char *dir)
+{
+    struct store *store = stored_open(dir);
+
+    script_judge(s, store);
+    store_close(store);
+}
+
+/* Scenario with the fault armed, then the judge without. Whether the fault struck. */
+static bool struck(const char *point, uint64_t nth, int result)
+{
+    char dir[STORED_DIR_BYTES];
+    struct script s = {.unknown = false};
+
+    stored_dir_make(dir);
+    fault_arm(point, nth, result, false);
+
+    int first = scenario(&s, dir);
+    bool passed = fault_passes(point) >= nth;
+
+    fault_disarm_all();
+    ck_assert_msg(!passed || first == result, "%s:%d came out as %d", point, (int)nth, first);
+    judge_again(&s, dir);
+    stored_dir_remove(dir);
+    return passed;
+}
+
+START_TEST(each_pass_of_each_fault_point_may_fail)
+{
+    static const char *const points[] = {"store.open",      "store.begin",   "store.step",
+                                         "store.commit",    "store.migrate", "store.sync",
+                                         "store.checkpoint"};
+    static const int results[] = {-ENOSPC, -EIO, -ENOMEM, -EROFS};
+
+    memory_folder();
+    for (size_t p = 0; p < sizeof points / sizeof *points; p++) {
+        uint64_t nth = 1;
+
+        /* The last two are failed syncs, whose only answer is -EIO. */
+        while (struck(points[p], nth, p >= 5 ? -EIO : results[nth % 4]))
+            nth += 1 + nth / 4;
+        ck_assert_uint_gt(nth, 1);
+    }
+}
+END_TEST
+
+/* One kind of call to the system fails at its nth time; true while there was an nth time. */
+static bool call_struck(enum shim_op op, uint64_t nth, int rc)
+{
+    char dir[STORED_DIR_BYTES];
+    struct script s = {.unknown = false};
+
+    stored_dir_make(dir);
+    shim_reset(0);
+    shim_fail(op, nth, rc);
+    (void)scenario(&s, dir);
+
+    bool passed = shim_count(op) >= nth;
+
+    shim_fail(op, 0, 0);
+    judge_again(&s, dir);
+    stored_dir_remove(dir);
+    return passed;
+}
+
+static const struct call {
+    const char *name;
+    enum shim_op op;
+    int rc;
+} calls[] = {
+    {"write, disk full", SHIM_WRITE, SQLITE_FULL},
+    {"write", SHIM_WRITE, SQLITE_IOERR_WRITE},
+    {"sync", SHIM_SYNC, SQLITE_IOERR_FSYNC},
+    {"open", SHIM_OPEN, SQLITE_CANTOPEN},
+    {"truncate", SHIM_TRUNCATE, SQLITE_IOERR_TRUNCATE},
+    {"delete", SHIM_DELETE, SQLITE_IOERR_DELETE},
+    {"read", SHIM_READ, SQLITE_IOERR_READ},
+    {"shared memory", SHIM_SHM, SQLITE_IOERR_SHMMAP},
+};
+
+START_TEST(each_call_to_the_system_may_fail_once)
+{
+    const struct call *call = &calls[_i];
+    uint64_t nth = 1;
+
+    memory_folder();
+    shim_install();
+    while (call_struck(call->op, nth, call->rc))
+        nth += 1 + nth / 8;
+    ck_assert_msg(nth > 1, "%s was never called", call->name);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("storage_faults");
+    TCase *tcase = tcase_create("faults");
+    SRunner *runner = srunner_create(suite);
+
+    tcase_set_timeout(tcase, 120);
+    tcase_add_test(tcase, each_pass_of_each_fault_point_may_fail);
+    tcase_add_loop_test(tcase, each_call_to_the_system_may_fail_once, 0,
+                        (int)(sizeof calls / sizeof *calls));
+    suite_add_tcase(suite, tcase);
+    srunner_run_all(runner, CK_NORMAL);
+
+    int failed = srunner_ntests_failed(runner);
+
+    srunner_free(runner);
+    return failed > 0;
+}
