@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/io.h"
 #include "base/own.h"
+#include "base/rand.h"
 #include "base/str.h"
 
 #include <arpa/inet.h>
@@ -14,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 struct token {
     char text[AUTH_TOKEN_BYTES_MAX];
@@ -337,4 +339,22 @@ int auth_open(const struct api_options *options, const char *bound, struct auth 
 const char *scope_name(enum scope scope)
 {
     return scope_names[scope];
+}
+
+int api_token_file_make(const char *path)
+{
+    unsigned char secret[32];
+    char text[2 * sizeof secret + 2];
+
+    /* Whoever made it first, ourselves at an earlier start included, has the say. */
+    if (access(path, F_OK) == 0)
+        return 0;
+    int r = rand_secret(secret, sizeof secret);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < sizeof secret; i++)
+        snprintf(text + 2 * i, 3, "%02x", secret[i]);
+    text[2 * sizeof secret] = '\n';
+    /* Whole or not at all: an empty one of a crash would lock everybody out. */
+    return io_file_replace(AT_FDCWD, path, text, 2 * sizeof secret + 1, 0600);
 }

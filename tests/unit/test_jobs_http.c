@@ -14,9 +14,10 @@
 #include "tests/lib/suite.h"
 
 #include <dirent.h>
-#include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -739,18 +740,41 @@ static void check_cancelled(struct house *house, const char *fields, unsigned re
     deinit_try(&t);
 }
 
+#define FILLERS 4
+
+/* A listener whose queue is full: connecting to it goes on for ever. fds are to be closed. */
+static unsigned short listen_full(int fds[1 + FILLERS])
+{
+    struct sockaddr_in addr = {.sin_family = AF_INET,
+                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof addr;
+
+    for (int i = 0; i < 1 + FILLERS; i++) {
+        fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        ck_assert_int_ge(fds[i], 0);
+    }
+    ck_assert_int_eq(bind(fds[0], (struct sockaddr *)&addr, len), 0);
+    ck_assert_int_eq(listen(fds[0], 0), 0);
+    ck_assert_int_eq(getsockname(fds[0], (struct sockaddr *)&addr, &len), 0);
+    for (int i = 1; i < 1 + FILLERS; i++)
+        (void)connect(fds[i], (struct sockaddr *)&addr, len);
+    return ntohs(addr.sin_port);
+}
+
 HOUSE_TEST(a_cancelled_attempt_lets_go_at_once)
 {
     char *folder = folder_new();
-    struct house house = {.allow = {"127.0.0.0/8", "192.0.2.0/24"}, .roots = {folder}};
-    OWN_BUF struct buf b = BUF_INIT;
+    struct house house = {.allow = {"127.0.0.0/8"}, .roots = {folder}};
+    OWN_BUF struct buf b = BUF_INIT, connecting = BUF_INIT;
+    int fds[1 + FILLERS];
     uint64_t from_ns;
 
     open_house(&house);
     from_ns = clock_mono_ns();
     /* While it waits for the answer, for the connection, within the body, while it saves. */
     check_cancelled(&house, "\"url\":\"http://127.0.0.1:PORT/hold\"", 1);
-    check_cancelled(&house, "\"url\":\"http://192.0.2.1/\"", 0);
+    buf_putf(&connecting, "\"url\":\"http://127.0.0.1:%u/\"", (unsigned)listen_full(fds));
+    check_cancelled(&house, buf_str(&connecting), 0);
     check_cancelled(&house, "\"url\":\"http://127.0.0.1:PORT/chunked?bytes=9000000000\"", 2);
     buf_putf(&b,
              "\"url\":\"http://127.0.0.1:PORT/chunked?bytes=9000000000\",\"save_to\":\"%s/x\"",
@@ -758,6 +782,8 @@ HOUSE_TEST(a_cancelled_attempt_lets_go_at_once)
     check_cancelled(&house, buf_str(&b), 3);
     ck_assert_uint_lt(clock_mono_ns() - from_ns, 10 * NS_PER_S);
     ck_assert_uint_eq(count_entries(folder), 0);
+    for (int i = 0; i < 1 + FILLERS; i++)
+        close(fds[i]);
     close_house(&house);
     folder_remove(folder);
     return 0;
