@@ -22,6 +22,7 @@ struct file_job {
     const struct attempt *attempt;
     const struct file_spec *spec;
     char *const *roots;
+    bool placed;     /* the note is true: what it names is the target */
     bool keep_owner; /* a move that has to copy */
     uint64_t bytes, files;
     char digest[FILE_DIGEST_BYTES_MAX * 2 + 1]; /* hex, "" = none */

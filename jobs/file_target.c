@@ -14,6 +14,7 @@
 
 #define LEFTOVERS_MAX 1000 /* earlier fences whose temporary is looked for by name */
 #define NOTE_BYTES_MAX 4095
+#define IDENTITY_BYTES 128
 
 static uint64_t job_id(const struct file_job *job)
 {
@@ -148,6 +149,14 @@ static int rename_over(const struct file_target *target)
     return file_tree_remove(place->dir_fd, target->temp, NULL);
 }
 
+/* A freed inode number may be given to another file: size and time make it the same one. */
+static void identity(char ret[IDENTITY_BYTES], const struct stat *st)
+{
+    snprintf(ret, IDENTITY_BYTES, "%llx:%llx:%llx:%llx.%lx:", (unsigned long long)st->st_dev,
+             (unsigned long long)st->st_ino, (unsigned long long)st->st_size,
+             (unsigned long long)st->st_mtim.tv_sec, (unsigned long)st->st_mtim.tv_nsec);
+}
+
 int file_target_note(struct file_job *job, int fd)
 {
     char name[64], text[NOTE_BYTES_MAX + 1];
@@ -159,8 +168,9 @@ int file_target_note(struct file_job *job, int fd)
     if (fstat(fd, &st) < 0)
         return sys_error();
     done_name(name, job_id(job));
-    snprintf(text, sizeof text, "%llx:%llx:%s", (unsigned long long)st.st_dev,
-             (unsigned long long)st.st_ino, result);
+    identity(text, &st);
+    size_t len = strlen(text);
+    snprintf(text + len, sizeof text - len, "%s", result);
     unlinkat(scratch_fd(job), name, 0);
     return symlinkat(text, scratch_fd(job), name) < 0
                ? file_job_fail(job, sys_error(), "cannot write to the state folder")
@@ -193,6 +203,7 @@ int file_target_commit(struct file_job *job, struct file_target *target, bool ov
     if (r < 0)
         return file_job_fail(job, r, "cannot rename to %s", target->place.name);
     target->made = false;
+    job->placed = true;
     r = file_target_sync_folder(job, target->place.dir_fd);
     return r < 0 ? file_job_fail(job, r, "cannot write the folder of %s to the disk",
                                  target->place.name)
@@ -218,34 +229,60 @@ void file_target_close(struct file_job *job, struct file_target *target)
 
 bool file_target_was_done(struct file_job *job, const struct file_place *place)
 {
-    char name[64], text[NOTE_BYTES_MAX + 1];
-    unsigned long long device, inode;
+    char name[64], text[NOTE_BYTES_MAX + 1], now[IDENTITY_BYTES];
     struct stat st;
-    int skip = 0;
 
     if (job->attempt->job->fence < 2)
         return false;
     done_name(name, job_id(job));
     ssize_t n = readlinkat(scratch_fd(job), name, text, sizeof text - 1);
-    if (n < 0)
+    if (n < 0 || fstatat(place->dir_fd, place->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return false;
     text[n] = 0;
-    if (sscanf(text, "%llx:%llx:%n", &device, &inode, &skip) < 2 || skip == 0)
-        return false;
-    if (fstatat(place->dir_fd, place->name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-        st.st_dev != device || st.st_ino != inode)
+    identity(now, &st);
+    if (strncmp(text, now, strlen(now)) != 0)
         return false;
     free(job->done);
-    job->done = strdup(text + skip);
+    job->done = strdup(text + strlen(now));
+    job->placed = true;
     return job->done != NULL;
 }
 
-void file_target_forget(struct file_job *job)
+static void forget(const struct kinds *kinds, uint64_t id)
 {
     char name[64];
 
-    done_name(name, job_id(job));
-    unlinkat(scratch_fd(job), name, 0);
+    if (id == 0)
+        return;
+    done_name(name, id);
+    unlinkat(kinds->scratch_fd, name, 0);
+}
+
+static void remember(struct kinds *kinds, uint64_t id)
+{
+    pthread_mutex_lock(&kinds->done_lock);
+    uint64_t *slot = &kinds->done_ids[kinds->done_count++ % KINDS_DONE_MAX], oldest = *slot;
+
+    *slot = id;
+    pthread_mutex_unlock(&kinds->done_lock);
+    if (oldest != id)
+        forget(kinds, oldest);
+}
+
+void file_target_settle(struct file_job *job)
+{
+    struct kinds *kinds = job->attempt->kinds;
+
+    if (job->placed)
+        remember(kinds, job_id(job));
+    else
+        forget(kinds, job_id(job));
+}
+
+void file_target_forget(struct kinds *kinds)
+{
+    for (size_t i = 0; i < KINDS_DONE_MAX; i++)
+        forget(kinds, kinds->done_ids[i]);
 }
 
 static void clear_one(const struct kinds *kinds, const char *note)
@@ -267,12 +304,14 @@ static void clear_one(const struct kinds *kinds, const char *note)
     unlinkat(kinds->scratch_fd, note, 0);
 }
 
-void file_target_clear(const struct kinds *kinds)
+void file_target_clear(struct kinds *kinds)
 {
     OWN(folder_close) DIR *dir = folder_open(kinds->scratch_fd);
 
     for (struct dirent *entry; dir && (entry = folder_next(dir)) != NULL;) {
         if (strncmp(entry->d_name, "file.", 5) == 0)
             clear_one(kinds, entry->d_name);
+        else if (strncmp(entry->d_name, "done.", 5) == 0)
+            remember(kinds, strtoull(entry->d_name + 5, NULL, 10));
     }
 }

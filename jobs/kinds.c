@@ -3,9 +3,10 @@
  * The state folder is known by a number made of its path, device and inode: a copy of it is
  * another store, whose daemon must not kill the jobs of the first. In DIR:
  *
- *     tmp/ID.FENCE    scratch folder of an exec attempt
- *     tmp/file.ID     what a file job was about to rename (file_intent.h)
- *     cgroup          path of the cgroup root, one line; removed at a clean end */
+ *     tmp/ID.FENCE                      scratch folder of an exec attempt
+ *     tmp/file.ID.FENCE, tmp/done.ID    notes of file jobs (file_target.h)
+ *     cgroup                            path of the cgroup root, one line; removed at a clean
+ * end */
 #include "jobs/kinds_internal.h"
 
 #include "base/buf.h"
@@ -15,6 +16,7 @@
 #include "base/log.h"
 #include "base/own.h"
 #include "jobs/cgroup.h"
+#include "jobs/file_target.h"
 #include "jobs/file_tree.h"
 #include "jobs/folder.h"
 #include "jobs/proctree.h"
@@ -93,6 +95,9 @@ static int open_state(struct kinds *kinds)
     kinds->scratch_fd = openat(state_fd, SCRATCH, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (kinds->scratch_fd < 0)
         return sys_error();
+    kinds->done_ids = calloc(KINDS_DONE_MAX, sizeof *kinds->done_ids);
+    if (!kinds->done_ids)
+        return -ENOMEM;
     kinds->home = find_home();
     kinds->oom_score_adj = read_oom_score_adj();
     return kinds->home ? 0 : -ENOMEM;
@@ -217,6 +222,7 @@ static int open_parts(struct kinds *kinds, struct group *group)
         return r;
     block_enter_long(BLOCK_FILE);
     clear_scratch(kinds);
+    file_target_clear(kinds);
     r = remember(kinds);
     block_leave();
     return r < 0 ? r : http_pump_open(kinds->config, group, &kinds->pump);
@@ -230,6 +236,7 @@ int kinds_open(const struct kind_config *config, struct group *group, struct kin
 
     kinds->config = config;
     kinds->scratch_fd = -1;
+    pthread_mutex_init(&kinds->done_lock, NULL);
     int r = open_parts(kinds, group);
     if (r < 0) {
         kinds_close(kinds);
@@ -251,8 +258,15 @@ void kinds_close(struct kinds *kinds)
         remember(kinds);
         block_leave();
     }
+    if (kinds->done_ids) {
+        block_enter(BLOCK_FILE);
+        file_target_forget(kinds);
+        block_leave();
+    }
     if (kinds->scratch_fd >= 0)
         close(kinds->scratch_fd);
+    pthread_mutex_destroy(&kinds->done_lock);
+    free(kinds->done_ids);
     free(kinds->home);
     free(kinds);
 }

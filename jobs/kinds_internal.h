@@ -5,9 +5,15 @@
 
 #include "jobs/kind.h"
 
+#include <pthread.h>
+
 struct cgroup_root;
 struct proctree;
 struct http_pump;
+
+/* How many file jobs that have done their work keep the note of it: far more than can be
+ * waiting for the commit that makes their end durable. */
+#define KINDS_DONE_MAX 4096
 
 struct kinds {
     const struct kind_config *config; /* borrowed */
@@ -16,9 +22,12 @@ struct kinds {
     struct cgroup_root *cgroups; /* NULL: none to be had, proctree kills */
     struct proctree *tree;       /* finds and kills processes without cgroups */
     struct http_pump *pump;      /* the one caller of libcurl */
-    char *home;                  /* HOME of exec jobs */
-    int oom_score_adj;           /* the daemon's own, as it started */
-    char why[160];               /* why there are no cgroups; "" = there are */
+    pthread_mutex_t done_lock;   /* guards the two below; never held over a switch */
+    uint64_t *done_ids;          /* a ring of KINDS_DONE_MAX jobs with a note; 0 = free */
+    uint64_t done_count;
+    char *home;        /* HOME of exec jobs */
+    int oom_score_adj; /* the daemon's own, as it started */
+    char why[160];     /* why there are no cgroups; "" = there are */
 };
 
 /* Of http_pump.c. Starts the pump's task in group; 0 or a negative errno. */
