@@ -140,7 +140,8 @@ static int read_lines(struct request *q, struct batch *batch)
                 too_many(q, WIRE_BATCH_MAX + 1);
                 return -EALREADY;
             }
-            r = batch_add(batch, spec_from_text(text, len, &spec, &fault), spec, &fault);
+            r = spec_from_text(text, len, &spec, &fault);
+            r = batch_add(batch, r, spec, &fault);
         }
         text += len + (newline != NULL);
         if (r == 0)
@@ -159,10 +160,10 @@ static int read_one(struct request *q, struct batch *batch)
     struct spec_fault fault = {.pointer = ""};
 
     int r = batch_reserve(batch, 1);
-    if (r == 0)
-        r = batch_add(batch, spec_from_text(buf_str(&q->body), q->body.len, &spec, &fault),
-                      spec, &fault);
-    return r;
+    if (r < 0)
+        return r;
+    r = spec_from_text(buf_str(&q->body), q->body.len, &spec, &fault);
+    return batch_add(batch, r, spec, &fault);
 }
 
 static int read_many(struct request *q, struct batch *batch)
