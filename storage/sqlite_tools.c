@@ -5,15 +5,37 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* A quota and a file size limit are full disks too, which SQLite tells from a broken one only
- * by the errno it keeps. */
-static int ioerr_errno(sqlite3 *db)
+/* The last errno that SQLite met on the database (SQLITE_FCNTL_FILE_POINTER) or its log. */
+static int file_errno(sqlite3 *db, int which)
 {
-    int e = db ? sqlite3_system_errno(db) : 0;
+    sqlite3_file *file = NULL;
+    int e = 0;
 
-    if (e == EDQUOT || e == EFBIG || e == ENOSPC)
+    if (sqlite3_file_control(db, "main", which, &file) == SQLITE_OK && file && file->pMethods)
+        file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &e);
+    return e;
+}
+
+static bool is_full(int e)
+{
+    return e == ENOSPC || e == EDQUOT || e == EFBIG;
+}
+
+/* A quota and a limit of file size are full disks too; SQLite says so only of ENOSPC, and of
+ * the others that a write failed. */
+static int ioerr_errno(sqlite3 *db, int extended)
+{
+    if (extended == SQLITE_IOERR_SHMSIZE) /* the index of the log could not be lengthened */
         return -ENOSPC;
-    return e == EROFS ? -EROFS : -EIO;
+    if (!db || extended != SQLITE_IOERR_WRITE)
+        return -EIO;
+
+    int of_log = file_errno(db, SQLITE_FCNTL_JOURNAL_POINTER);
+    int of_db = file_errno(db, SQLITE_FCNTL_FILE_POINTER);
+
+    if (is_full(of_log) || is_full(of_db))
+        return -ENOSPC;
+    return of_log == EROFS || of_db == EROFS ? -EROFS : -EIO;
 }
 
 int sqlite_errno(sqlite3 *db, int rc)
@@ -43,7 +65,7 @@ int sqlite_errno(sqlite3 *db, int rc)
     case SQLITE_IOERR:
         if ((rc | extended) == SQLITE_IOERR_NOMEM)
             return -ENOMEM;
-        return extended == SQLITE_IOERR_FSYNC ? -EIO : ioerr_errno(db);
+        return ioerr_errno(db, extended);
     default:
         return -EIO;
     }

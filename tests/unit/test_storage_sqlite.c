@@ -1,0 +1,580 @@
+/* What only the store on disk has: folders, locks, versions, damage, the log, backups. */
+#include "storage/store.h"
+
+#include "base/fault.h"
+#include "storage/schema.h"
+#include "tests/lib/stored.h"
+#include "tests/lib/suite.h"
+
+#include <errno.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define PATH_BYTES 128
+
+static char dir[STORED_DIR_BYTES];
+static char why[STORE_WHY_BYTES];
+
+static void path_of(char path[PATH_BYTES], const char *name)
+{
+    snprintf(path, PATH_BYTES, "%s/%s", dir, name);
+}
+
+/* The size of a file in the folder, -1 when it is not there. */
+static int64_t size_of(const char *name)
+{
+    char path[PATH_BYTES];
+    struct stat st;
+
+    path_of(path, name);
+    return stat(path, &st) == 0 ? st.st_size : -1;
+}
+
+/* Runs SQL on a database in the folder, past the store. */
+static void raw(const char *name, const char *sql)
+{
+    char path[PATH_BYTES];
+    sqlite3 *db;
+
+    path_of(path, name);
+    ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+    ck_assert_msg(sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK, "%s: %s", sql,
+                  sqlite3_errmsg(db));
+    sqlite3_close(db);
+}
+
+static int64_t raw_ask(const char *name, const char *sql)
+{
+    char path[PATH_BYTES];
+    sqlite3_stmt *stmt;
+    sqlite3 *db;
+
+    path_of(path, name);
+    ck_assert_int_eq(sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+    ck_assert_int_eq(sqlite3_prepare_v2(db, sql, -1, &stmt, NULL), SQLITE_OK);
+    ck_assert_int_eq(sqlite3_step(stmt), SQLITE_ROW);
+
+    int64_t value = sqlite3_column_int64(stmt, 0);
+
+    sqlite3_finalize(stmt);
+    sqlite3_close(db);
+    return value;
+}
+
+static int open_answer(void)
+{
+    struct store *store = NULL;
+    int r = store_open_sqlite(dir, &store, why);
+
+    if (r == 0)
+        store_close(store);
+    else
+        ck_assert_ptr_null(store);
+    return r;
+}
+
+static bool has_job(struct store *store, uint64_t id)
+{
+    struct job *job = NULL;
+    int r = store_job_get(store_writer_reader(store), id, &job);
+
+    ck_assert_int_ge(r, 0);
+    job_free(job);
+    return r == 1;
+}
+
+START_TEST(what_was_committed_is_there_after_opening_again)
+{
+    uint64_t epoch = 0;
+
+    stored_dir_make(dir);
+
+    struct store *store = stored_open(dir);
+
+    ck_assert_int_eq(stored_insert_many(store, 1, 3), 0);
+    ck_assert_int_eq(stored_delete(store, 3), 0);
+    ck_assert_int_eq(store_next_epoch(store, &epoch), 0);
+    store_close(store);
+    store = stored_open(dir);
+    ck_assert(has_job(store, 1) && has_job(store, 2) && !has_job(store, 3));
+    ck_assert_uint_eq(store_max_id(store), 3);
+    ck_assert_int_eq(store_next_epoch(store, &epoch), 0);
+    ck_assert_uint_eq(epoch, 2);
+    store_close(store);
+    stored_dir_remove(dir);
+}
+END_TEST
+
+START_TEST(a_clean_close_leaves_no_log)
+{
+    stored_dir_make(dir);
+
+    struct store *store = stored_open(dir);
+
+    ck_assert_int_eq(stored_insert_many(store, 1, 3), 0);
+    ck_assert_int_gt(size_of("stint.db-wal"), 0);
+    store_close(store);
+    ck_assert_int_eq(size_of("stint.db-wal"), -1);
+    ck_assert_int_gt(size_of("stint.db"), 0);
+    stored_dir_remove(dir);
+}
+END_TEST
+
+START_TEST(files_are_for_their_owner_alone)
+{
+    static const char *const names[] = {"stint.db", "stint.db-wal", "stint.db-shm", "lock"};
+
+    stored_dir_make(dir);
+
+    struct store *store = stored_open(dir);
+
+    ck_assert_int_eq(stored_insert_many(store, 1, 1), 0);
+    for (int i = 0; i < 4; i++) {
+        char path[PATH_BYTES];
+        struct stat st;
+
+        path_of(path, names[i]);
+        ck_assert_int_eq(stat(path, &st), 0);
+        ck_assert_uint_eq(st.st_mode & 077, 0);
+    }
+    store_close(store);
+    stored_dir_remove(dir);
+}
+END_TEST
+
+START_TEST(a_second_process_is_refused_and_told_who_has_the_store)
+{
+    char pid[32];
+    int status;
+
+    stored_dir_make(dir);
+
+    struct store *store = stored_open(dir);
+    pid_t child = fork();
+
+    if (child == 0) {
+        int r = open_answer();
+
+        snprintf(pid, sizeof pid, "process %d ", (int)getppid());
+        _exit(r == STORE_LOCKED && strncmp(why, pid, strlen(pid)) == 0 ? 0 : 1);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    ck_assert_int_eq(stored_insert_many(store, 1, 1), 0);
+    store_close(store);
+    ck_assert_int_eq(open_answer(), 0);
+    stored_dir_remove(dir);
+}
+END_TEST
+
+START_TEST(a_folder_that_is_not_there_is_named)
+{
+    snprintf(dir, sizeof dir, "/nonexistent/stint");
+    ck_assert_int_eq(open_answer(), -ENOENT);
+    ck_assert_ptr_nonnull(strstr(why, "/nonexistent/stint"));
+}
+END_TEST
+
+START_TEST(a_newer_store_is_refused_and_left_alone)
+{
+    stored_dir_make(dir);
+    store_close(stored_open(dir));
+    raw("stint.db", "PRAGMA user_version = 99");
+    ck_assert_int_eq(open_answer(), STORE_NEWER);
+    ck_assert_ptr_nonnull(strstr(why, "version 99"));
+    ck_assert_int_eq(raw_ask("stint.db", "PRAGMA user_version"), 99);
+    stored_dir_remove(dir);
+}
+END_TEST
+
+START_TEST(a_file_that_is_no_database_is_refused)
+{
+    char path[PATH_BYTES];
+
+    stored_dir_make(dir);
+    path_of(path, "stint.db");
+
+    FILE *f = fopen(path, "w");
+
+    for (int i = 0; i < 1000; i++)
+        fputs("this is a diary, not a database\n", f);
+    fclose(f);
+    ck_assert_int_eq(open_answer(), STORE_BROKEN);
+    ck_assert_int_eq(size_of("stint.db"), 32000);
+    stored_dir_remove(dir);
+}
+END_TEST
+
+START_TEST(another_programs_database_is_refused_and_left_alone)
+{
+    stored_dir_make(dir);
+    raw("stint.db", "CREATE TABLE diary(day, text)");
+    ck_assert_int_eq(open_answer(), STORE_BROKEN);
+    ck_assert_int_eq(raw_ask("stint.db", "SELECT count(*) FROM sqlite_schema"), 1);
+    ck_assert_int_eq(size_of("stint.db-wal"), -1);
+    stored_dir_remove(dir);
+}
+END_TEST
+
+/* A small store that was not closed is read through; this one has a page of noise. */
+START_TEST(damage_after_a_crash_is_found)
+{
+    char path[PATH_BYTES], noise[4096];
+
+    memset(noise, 0xa5, sizeof noise);
+    stored_dir_make(dir);
+
+    struct store *store = stored_open(dir);
+
+    ck_assert_int_eq(stored_insert_many(store, 1, 1000), 0);
+    store_close(store);
+    path_of(path, "stint.db");
+
+    FILE *f = fopen(path, "r+");
+
+    ck_assert_int_eq(fseek(f, 20 * 4096, SEEK_SET), 0);
+    ck_assert_uint_eq(fwrite(noise, 1, sizeof noise, f), sizeof noise);
+    fclose(f);
+    path_of(path, "stint.db-wal");
+    f = fopen(path, "w");
+    fputc(0, f);
+    fclose(f);
+    ck_assert_int_eq(open_answer(), STORE_BROKEN);
+    ck_assert_ptr_nonnull(strstr(why, "damaged"));
+    stored_dir_remove(dir);
+}
+END_TEST
+
+START_TEST(migrations_go_down_and_up_and_keep_the_jobs)
+{
+    stored_dir_make(dir);
+
+    struct store *store = stored_open(dir);
+    struct job done = stored_ended(50, JOB_FAILED, 9);
+
+    ck_assert_int_eq(stored_insert_many(store, 1, 40), 0);
+    ck_assert_int_eq(stored_insert(store, &done), 0);
+    store_close(store);
+    for (unsigned version = SCHEMA_VERSION; version-- > 1;) {
+        ck_assert_int_eq(store_migrate_sqlite(dir, version, why), 0);
+        ck_assert_int_eq(raw_ask("stint.db", "PRAGMA user_version"), version);
+        ck_assert_int_eq(raw_ask("stint.db", "SELECT count(*) FROM job"), 41);
+    }
+    ck_assert_int_eq(
+        raw_ask("stint.db", "SELECT count(*) FROM sqlite_schema WHERE name='doc_queue'"), 0);
+    store = stored_open(dir);
+    for (uint64_t id = 1; id <= 40; id++)
+        ck_assert(has_job(store, id));
+    ck_assert(has_job(store, 50));
+    store_close(store);
+    ck_assert_int_eq(raw_ask("stint.db", "PRAGMA user_version"), SCHEMA_VERSION);
+    ck_assert_int_eq(raw_ask("stint.db", "PRAGMA integrity_check(1)"), 0);
+    stored_dir_remove(dir);
+}
+END_TEST
+
+START_TEST(before_a_migration_the_store_is_copied)
+{
+    stored_dir_make(dir);
+
+    struct store *store = stored_open(dir);
+
+    ck_assert_int_eq(stored_insert_many(store, 1, 7), 0);
+    store_close(store);
+    ck_assert_int_eq(store_migrate_sqlite(dir, 1, why), 0);
+    ck_assert_int_eq(raw_ask("stint.db.v2", "PRAGMA user_version"), 2);
+    ck_assert_int_eq(raw_ask("stint.db.v2", "SELECT count(*) FROM job"), 7);
+    ck_assert_int_eq(open_answer(), 0);
+    ck_assert_int_eq(raw_ask("stint.db.v1", "PRAGMA user_version"), 1);
+    ck_assert_int_eq(open_answer(), 0);
+    stored_dir_remove(dir);
+}
+END_TEST
+
+START_TEST(a_migration_that_fails_leaves_the_store_as_it_was)
+{
+    stored_dir_make(dir);
+
+    struct store *store = stored_open(dir);
+
+    ck_assert_int_eq(stored_insert_many(store, 1, 7), 0);
+    store_close(store);
+    ck_assert_int_eq(store_migrate_sqlite(dir, 1, why), 0);
+    fault_arm("store.migrate", 1, -ENOSPC, false);
+    ck_assert_int_eq(open_answer(), -ENOSPC);
+    ck_assert_ptr_nonnull(strstr(why, "as it was"));
+    ck_assert_int_eq(raw_ask("stint.db", "PRAGMA user_version"), 1);
+    fault_disarm_all();
+    ck_assert_int_eq(open_answer(), 0);
+    ck_assert_int_eq(store_migrate_sqlite(dir, 0, why), -EINVAL);
+    ck_assert_int_eq(store_migrate_sqlite(dir, SCHEMA_VERSION + 1, why), -EINVAL);
+    stored_dir_remove(dir);
+}
+END_TEST
+
+START_TEST(after_a_refusal_closing_keeps_the_log_for_the_next_open)
+{
+    stored_dir_make(dir);
+
+    struct store *store = stored_open(dir);
+    struct job job = stored_job(5);
+
+    ck_assert_int_eq(stored_insert_many(store, 1, 3), 0);
+    fault_arm("store.sync", 1, -EIO, false);
+    ck_assert_int_eq(stored_insert(store, &job), -EIO);
+    store_close(store);
+    ck_assert_int_gt(size_of("stint.db-wal"), 0);
+    store = stored_open(dir);
+    ck_assert(has_job(store, 3) && has_job(store, 5));
+    store_close(store);
+    stored_dir_remove(dir);
+}
+END_TEST
+
+/* 100 MB of commits without a pause. */
+START_TEST(the_log_stays_bounded_though_nobody_is_ever_idle)
+{
+    static char spec[50000];
+
+    memset(spec, 'x', sizeof spec - 1);
+    stored_dir_make(dir);
+
+    struct store *store = stored_open(dir);
+    struct store_info info;
+
+    for (uint64_t id = 1; id <= 2000; id++) {
+        struct job job = stored_job(id);
+
+        job.spec = spec;
+        ck_assert_int_eq(store_commit(store,
+                                      &(struct change){.kind = CHANGE_JOB_INSERT, .job = &job},
+                                      1, false),
+                         0);
+    }
+    store_info(store, &info);
+    ck_assert_int_lt(size_of("stint.db-wal"), 40 << 20);
+    ck_assert_uint_lt(info.wal_bytes, 40 << 20);
+    ck_assert_uint_gt(info.file_bytes, 60 << 20);
+    store_tend(store);
+    store_info(store, &info);
+    ck_assert_uint_lt(info.wal_bytes, 5 << 20);
+    store_close(store);
+    stored_dir_remove(dir);
+}
+END_TEST
+
+START_TEST(an_idle_writer_lengthens_a_short_log_once)
+{
+    stored_dir_make(dir);
+
+    struct store *store = stored_open(dir);
+
+    ck_assert_int_eq(stored_insert_many(store, 1, 1), 0);
+    store_tend(store);
+    ck_assert_int_ge(size_of("stint.db-wal"), 8 << 20);
+    ck_assert_int_eq(stored_insert_many(store, 2, 1), 0);
+    store_tend(store);
+    ck_assert_int_lt(size_of("stint.db-wal"), (8 << 20) + 65536);
+    ck_assert(has_job(store, 1) && has_job(store, 2));
+    store_close(store);
+    store = stored_open(dir);
+    ck_assert(has_job(store, 1) && has_job(store, 2));
+    store_close(store);
+    stored_dir_remove(dir);
+}
+END_TEST
+
+static int finding_keep(void *ctx, const char *sentence)
+{
+    if (*(char *)ctx == 0)
+        snprintf(ctx, STORE_WHY_BYTES, "%s", sentence);
+    return 0;
+}
+
+START_TEST(the_check_says_what_is_wrong)
+{
+    static const struct {
+        const char *sql, *sentence;
+    } damages[] = {
+        {"DELETE FROM live WHERE id=3", "job 3 has a document but no state"},
+        {"DELETE FROM doc WHERE id=3", "job 3 is live but has no document"},
+        {"UPDATE live SET state=9 WHERE id=3",
+         "job 3 is among the live with a state that is not"},
+        {"UPDATE live SET queue='x' WHERE id=3",
+         "live job 3 has other names than its document"},
+        {"INSERT INTO done(id,state) VALUES(3,8)", "job 3 is both live and ended"},
+        {"INSERT INTO attempt(job_id,fence) VALUES(99,1)",
+         "job 99 has attempts but no document"},
+        {"UPDATE doc SET kind=77 WHERE id=3", "job 3 is of a kind that does not exist"},
+    };
+
+    for (size_t i = 0; i < sizeof damages / sizeof *damages; i++) {
+        char found[STORE_WHY_BYTES] = "";
+
+        stored_dir_make(dir);
+
+        struct store *store = stored_open(dir);
+
+        ck_assert_int_eq(stored_insert_many(store, 1, 5), 0);
+        store_close(store);
+        raw("stint.db", damages[i].sql);
+        store = stored_open(dir);
+        ck_assert_int_eq(store_check(store_writer_reader(store), finding_keep, found), 0);
+        ck_assert_msg(strstr(found, damages[i].sentence), "%s: found '%s'", damages[i].sql,
+                      found);
+        store_close(store);
+        stored_dir_remove(dir);
+    }
+}
+END_TEST
+
+/* Numbers that are none of ours must not reach those who index tables by them. */
+START_TEST(a_state_that_does_not_exist_is_an_error_and_no_job)
+{
+    struct job *job = NULL;
+
+    stored_dir_make(dir);
+
+    struct store *store = stored_open(dir);
+
+    ck_assert_int_eq(stored_insert_many(store, 1, 5), 0);
+    store_close(store);
+    raw("stint.db", "UPDATE live SET state=77 WHERE id=3");
+    store = stored_open(dir);
+    ck_assert_int_eq(store_job_get(store_writer_reader(store), 3, &job), -EIO);
+    ck_assert_int_eq(store_job_get(store_writer_reader(store), 4, &job), 1);
+    job_free(job);
+    store_close(store);
+    stored_dir_remove(dir);
+}
+END_TEST
+
+START_TEST(a_backup_made_between_commits_is_the_store_at_its_last_step)
+{
+    struct store_backup *backup;
+    char path[PATH_BYTES];
+    uint64_t id = 2000;
+    int r;
+
+    stored_dir_make(dir);
+
+    struct store *store = stored_open(dir);
+
+    ck_assert_int_eq(stored_insert_many(store, 1, 2000), 0);
+    path_of(path, "copy");
+    ck_assert_int_eq(store_backup_open(store, path, &backup), 0);
+    while ((r = store_backup_step(backup, 2)) == 1) {
+        ck_assert_int_eq(size_of("copy"), -1);
+        ck_assert_int_eq(stored_insert_many(store, ++id, 1), 0);
+        ck_assert_int_eq(stored_delete(store, id - 1500), 0);
+    }
+    ck_assert_int_eq(r, 0);
+    store_backup_close(backup);
+    ck_assert_uint_gt(id, 2010);
+    ck_assert_int_eq(size_of("copy.partial"), -1);
+    ck_assert_int_eq(raw_ask("copy", "SELECT count(*) FROM doc"), 2000);
+    ck_assert_int_eq(raw_ask("copy", "SELECT max(id) FROM doc"), (int64_t)id);
+    ck_assert_int_eq(store_backup_open(store, path, &backup), -EEXIST);
+    store_close(store);
+    stored_dir_remove(dir);
+}
+END_TEST
+
+START_TEST(a_backup_opens_as_a_store)
+{
+    struct store_backup *backup;
+    char path[PATH_BYTES], folder[PATH_BYTES];
+
+    stored_dir_make(dir);
+
+    struct store *store = stored_open(dir);
+
+    ck_assert_int_eq(stored_insert_many(store, 1, 20), 0);
+    path_of(folder, "other");
+    ck_assert_int_eq(mkdir(folder, 0700), 0);
+    path_of(path, "other/stint.db");
+    ck_assert_int_eq(store_backup_open(store, path, &backup), 0);
+    while (store_backup_step(backup, 1000) == 1)
+        ;
+    store_backup_close(backup);
+    store_close(store);
+    store = stored_open(folder);
+    ck_assert(has_job(store, 1) && has_job(store, 20));
+    store_close(store);
+    stored_dir_remove(dir);
+}
+END_TEST
+
+START_TEST(a_backup_that_is_given_up_leaves_nothing)
+{
+    struct store_backup *backup;
+    char path[PATH_BYTES];
+
+    stored_dir_make(dir);
+
+    struct store *store = stored_open(dir);
+
+    ck_assert_int_eq(stored_insert_many(store, 1, 2000), 0);
+    path_of(path, "copy");
+    ck_assert_int_eq(store_backup_open(store, path, &backup), 0);
+    ck_assert_int_eq(store_backup_step(backup, 1), 1);
+    fault_arm("store.backup", 1, -ENOSPC, false);
+    ck_assert_int_eq(store_backup_step(backup, 1), -ENOSPC);
+    store_backup_close(backup);
+    ck_assert_int_eq(size_of("copy"), -1);
+    ck_assert_int_eq(size_of("copy.partial"), -1);
+    ck_assert_int_eq(stored_insert_many(store, 3000, 1), 0);
+    store_close(store);
+    stored_dir_remove(dir);
+}
+END_TEST
+
+/* Space of deleted jobs is used again. */
+START_TEST(a_store_that_forgets_as_much_as_it_learns_does_not_grow)
+{
+    struct change changes[500];
+    int64_t size = 0;
+
+    stored_dir_make(dir);
+
+    struct store *store = stored_open(dir);
+
+    for (uint64_t round = 0; round < 20; round++) {
+        ck_assert_int_eq(stored_insert_many(store, round * 500 + 1, 500), 0);
+        for (uint64_t i = 0; i < 500; i++)
+            changes[i] = (struct change){.kind = CHANGE_JOB_DELETE, .id = round * 500 + i + 1};
+        ck_assert_int_eq(store_commit(store, changes, 500, true), 0);
+        stored_checkpoint_soon(store);
+        if (round == 4)
+            size = size_of("stint.db");
+    }
+    ck_assert_int_eq(size_of("stint.db"), size);
+    store_close(store);
+    stored_dir_remove(dir);
+}
+END_TEST
+
+int main(void)
+{
+    return SUITE_MAIN(
+        "storage_sqlite", what_was_committed_is_there_after_opening_again,
+        a_clean_close_leaves_no_log, files_are_for_their_owner_alone,
+        a_second_process_is_refused_and_told_who_has_the_store,
+        a_folder_that_is_not_there_is_named, a_newer_store_is_refused_and_left_alone,
+        a_file_that_is_no_database_is_refused,
+        another_programs_database_is_refused_and_left_alone, damage_after_a_crash_is_found,
+        migrations_go_down_and_up_and_keep_the_jobs, before_a_migration_the_store_is_copied,
+        a_migration_that_fails_leaves_the_store_as_it_was,
+        after_a_refusal_closing_keeps_the_log_for_the_next_open,
+        the_log_stays_bounded_though_nobody_is_ever_idle,
+        an_idle_writer_lengthens_a_short_log_once, the_check_says_what_is_wrong,
+        a_state_that_does_not_exist_is_an_error_and_no_job,
+        a_backup_made_between_commits_is_the_store_at_its_last_step, a_backup_opens_as_a_store,
+        a_backup_that_is_given_up_leaves_nothing,
+        a_store_that_forgets_as_much_as_it_learns_does_not_grow);
+}
