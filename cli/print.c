@@ -313,13 +313,13 @@ void print_jobs(const json_t *jobs, enum output output)
 static void print_field(const char *field, const json_t *value)
 {
     if (json_is_string(value)) {
-        printf("%-13s", field);
+        printf("%-18s", field);
         put_clean(json_string_value(value), SIZE_MAX);
         putchar('\n');
         return;
     }
     OWN(free) char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-    printf("%-13s%s\n", field, text != NULL ? text : "");
+    printf("%-18s%s\n", field, text != NULL ? text : "");
 }
 
 static void print_attempts(const json_t *attempts)
