@@ -167,7 +167,10 @@ static int park(struct selection *s, uint64_t deadline_ns)
 {
     enter(s);
 
-    int r = wait_park_with(&s->waits[0], unlock_all, s, "select", s->cases, deadline_ns);
+    /* Without a channel no lock keeps the frame alive, so nothing of it may be used from there.
+     */
+    int r = wait_park_with(&s->waits[0], s->count > 0 ? unlock_all : NULL, s, "select",
+                           s->cases, deadline_ns);
     int winner = r < 0 ? r : r >> 1;
 
     leave(s, winner);

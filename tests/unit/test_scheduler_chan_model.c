@@ -235,12 +235,13 @@ static void prepare(struct program *p, struct op *o)
 /* What must be true of a done operation just started; moves the model along. */
 static void follow(struct program *p, struct op *o)
 {
+    HOLDS(p, atomic_load(&o->done));
+
     int at;
     int r = outcome(o, &at);
     struct model_chan *m = &p->chans[o->chans[at]];
     uint64_t value = 0;
 
-    HOLDS(p, atomic_load(&o->done));
     HOLDS(p, model_ready(m, o->cases[at].op));
     int expected = o->cases[at].op == CHAN_SEND ? model_send(p, m, o->values[at])
                                                 : model_recv(p, m, &value);
