@@ -5,7 +5,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -27,7 +29,8 @@ long spawn_clone(struct clone_args *args, size_t size, int (*fn)(void *), void *
 
 struct child {
     const struct spawn_request *request;
-    int stdio[3]; /* all above 2 */
+    int stdio[3];     /* all above 2 */
+    bool joins_group; /* was not born in its cgroup, so it moves there itself */
     volatile enum spawn_step step;
     volatile int error; /* errno, 0 while all is well */
 };
@@ -71,8 +74,21 @@ CHILD static void reset_oom(void)
     syscall(SYS_close, fd);
 }
 
+CHILD static int join_cgroup(int cgroup_fd)
+{
+    long fd =
+        syscall(SYS_openat, (long)cgroup_fd, "cgroup.procs", (long)(O_WRONLY | O_CLOEXEC), 0L);
+    if (fd < 0)
+        return -1;
+    long n = syscall(SYS_write, fd, "0", 1L);
+    syscall(SYS_close, fd);
+    return n == 1 ? 0 : -1;
+}
+
 CHILD static int set_up(struct child *c)
 {
+    if (c->joins_group && join_cgroup(c->request->cgroup_fd) < 0)
+        return fail(c, SPAWN_CLONE);
     if (syscall(SYS_setsid) < 0)
         return fail(c, SPAWN_SESSION);
     reset_signals();
@@ -134,26 +150,49 @@ static int lift(int fd, int *ret_fd, int *ret_owned)
     return 0;
 }
 
-static long clone_child(struct child *c, int *ret_pidfd)
+/* clone3 is not to be had in many sandboxes: a filter of system calls cannot look at flags that
+ * lie in memory, so systemd's RestrictNamespaces= and container defaults answer ENOSYS. */
+static _Atomic bool clone3_is_missing;
+
+static long clone_new(struct child *c, char *stack, int *ret_pidfd)
 {
-    _Alignas(16) char stack[CHILD_STACK_BYTES];
     struct clone_args args = {
         .flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
         .pidfd = (uintptr_t)ret_pidfd,
         .exit_signal = SIGCHLD,
         .stack = (uintptr_t)stack,
-        .stack_size = sizeof stack,
+        .stack_size = CHILD_STACK_BYTES,
     };
-    sigset_t all, before;
 
     if (c->request->cgroup_fd >= 0) {
         args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = (uint32_t)c->request->cgroup_fd;
     }
+    return spawn_clone(&args, sizeof args, child_main, c);
+}
+
+static long clone_old(struct child *c, char *stack, int *ret_pidfd)
+{
+    c->joins_group = c->request->cgroup_fd >= 0;
+    long pid = clone(child_main, stack + CHILD_STACK_BYTES,
+                     CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, c, ret_pidfd);
+    return pid < 0 ? -errno : pid;
+}
+
+static long clone_child(struct child *c, int *ret_pidfd)
+{
+    _Alignas(16) char stack[CHILD_STACK_BYTES];
+    sigset_t all, before;
+    long pid = -ENOSYS;
+
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    long pid = spawn_clone(&args, sizeof args, child_main, c);
-
+    if (!atomic_load(&clone3_is_missing))
+        pid = clone_new(c, stack, ret_pidfd);
+    if (pid == -ENOSYS) {
+        atomic_store(&clone3_is_missing, true);
+        pid = clone_old(c, stack, ret_pidfd);
+    }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return pid;
 }

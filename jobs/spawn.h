@@ -6,6 +6,8 @@
  * child on a small stack of its own inside the caller's frame, every signal blocked around it.
  * Until it executes the child runs in our memory: it makes system calls and nothing else, and
  * tells what failed by writing into the request. No libc state is touched, no lock is taken.
+ * Where a sandbox forbids clone3, clone does the same, and the child moves into its cgroup
+ * itself before anything else.
  *
  * The calling thread sleeps until the child executes, which can be long on a network file
  * system: bracket it with block_enter_long(BLOCK_EXEC). */
