@@ -153,7 +153,7 @@ def waiting(daemon):
     """Tasks that live: the waiting requests are nearly all of them."""
     _, text = daemon.ask("GET", "/metrics")
     for line in text.decode().splitlines():
-        if line.startswith("stint_scheduler_tasks_live ") or line.startswith("stint_tasks_live "):
+        if line.startswith("stint_tasks "):
             return int(float(line.split()[1]))
     return -1
 
