@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #define FIELDS_MAX 128 /* of one answer; more are not told */
+#define FIELD_NAME_BYTES_MAX 128
 
 /* A header field within the response's lines. */
 struct field {
@@ -22,12 +23,23 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t';
 }
 
-/* The field of a line, or none: the empty line, a folded one. */
+/* Printable and without blanks, so that the names of an object are told apart by their bytes.
+ */
+static bool is_name(const char *name, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (name[i] <= ' ' || name[i] > '~')
+            return false;
+    return len > 0 && len <= FIELD_NAME_BYTES_MAX;
+}
+
+/* The field of a line, or none: the empty line, a folded one, what is no name. A value with a
+ * NUL is left out, since many readers of JSON refuse one. */
 static bool split_line(const char *line, size_t len, struct field *ret)
 {
     const char *colon = memchr(line, ':', len);
 
-    if (colon == NULL || colon == line || is_blank(line[0]))
+    if (colon == NULL || !is_name(line, (size_t)(colon - line)) || memchr(line, 0, len) != NULL)
         return false;
     *ret = (struct field){.name = line, .name_len = (size_t)(colon - line)};
     const char *from = colon + 1, *to = line + len;
@@ -70,8 +82,8 @@ static bool is_named_before(const struct field *fields, unsigned index)
 
 static void put_name(struct buf *b, const struct field *field)
 {
-    char name[128];
-    size_t len = field->name_len < sizeof name ? field->name_len : sizeof name;
+    char name[FIELD_NAME_BYTES_MAX];
+    size_t len = field->name_len;
 
     for (size_t i = 0; i < len; i++)
         name[i] = (char)(field->name[i] >= 'A' && field->name[i] <= 'Z' ? field->name[i] | 0x20

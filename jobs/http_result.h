@@ -12,8 +12,8 @@ struct http_result_notes {
 };
 
 /* Appends JSON. The body is text when it is UTF-8 without NUL, else "body_base64". Names of
- * headers are in lower case, repeated ones joined by commas, cookies left out by name alone:
- * they are secrets. */
+ * headers are in lower case, repeated ones joined by commas; the values of cookies are not
+ * kept, they are secrets. */
 void http_result_put(struct buf *b, const struct http_response *response,
                      const struct http_result_notes *notes);
 

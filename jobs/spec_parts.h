@@ -2,8 +2,9 @@
  *
  * A table describes one JSON object: a row a field, with its type, its bounds, the place in the
  * struct where the value goes, and the sentence for the manual. spec_read.c knows the types,
- * spec_shape.c their words, spec_table.c holds the rows, spec_kinds.c holds what no row can say (exactly one of two, what
- * an operation needs), spec_json.c turns bytes into JSON and back. A new field is a new row. */
+ * spec_shape.c their words, spec_table.c holds the rows, spec_kinds.c holds what no row can say
+ * (exactly one of two, what an operation needs), spec_json.c turns bytes into JSON and back. A
+ * new field is a new row. */
 #ifndef JOBS_SPEC_PARTS_H
 #define JOBS_SPEC_PARTS_H
 

@@ -74,8 +74,9 @@ static bool read_request(struct connection *c, struct request *ret)
 {
     const char *end;
 
+    /* What begins with no letter is TLS, whose client would wait for an answer to its hello. */
     while ((end = strstr(buf_str(&c->in), "\r\n\r\n")) == NULL)
-        if (!read_more(c))
+        if (!read_more(c) || c->in.data[0] < 'A' || c->in.data[0] > 'Z')
             return false;
     *ret = (struct request){.head_len = (size_t)(end + 4 - c->in.data), .query = ""};
     if (sscanf(c->in.data, "%15s %511s", ret->method, ret->path) != 2)

@@ -474,8 +474,8 @@ HOUSE_TEST(a_large_body_arrives_whole)
     const char *body = strstr(text_of(result, "body"), "\r\n\r\n");
     ck_assert_ptr_nonnull(body);
     ck_assert_uint_eq(strlen(body + 4), 300000);
-    for (int i = 0; i < 300000; i++)
-        ck_assert_int_eq(body[4 + i], 'a' + i % 26);
+    const char *sent = strstr(t.document, "\"body\":\"") + strlen("\"body\":\"");
+    ck_assert_int_eq(memcmp(body + 4, sent, 300000), 0);
     deinit_try(&t);
     close_house(&house);
     return 0;
