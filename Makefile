@@ -43,24 +43,30 @@ FUZZERS  := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
 all: $(B)/stintd $(B)/stint ## build the daemon and the command line
 
 $(B)/stintd: $(DAEMON) $(B)/libstint.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	@echo "  link  $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(B)/stint: $(CLI) $(B)/libstint.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(shell $(PKG) --libs libcurl jansson)
+	@echo "  link  $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ $(shell $(PKG) --libs libcurl jansson)
 $(B)/libstint.a: $(HOUSE)
-	rm -f $@ && ar rcs $@ $^
+	@rm -f $@ && ar rcs $@ $^
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+	@echo "  cc    $@"
+	@$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
 $(B)/api/openapi.o: api/openapi.json
 $(B)/%.o: %.S
 	@mkdir -p $(@D)
-	$(CC) -g -I. -MMD -MP -c -o $@ $<
+	@echo "  as    $@"
+	@$(CC) -g -I. -MMD -MP -c -o $@ $<
 $(B)/tests/bench/%: $(B)/tests/bench/%.o $(B)/libstint.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	@echo "  link  $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(B)/libtest.a: $(TESTLIB)
-	rm -f $@ && ar rcs $@ $^
+	@rm -f $@ && ar rcs $@ $^
 $(B)/tests/%: $(B)/tests/%.o $(B)/libtest.a $(B)/libstint.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(shell $(PKG) --libs check)
+	@echo "  link  $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(shell $(PKG) --libs check)
 $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/libstint.a
 	$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
@@ -69,7 +75,8 @@ deps: ## install what building and running needs (Debian packages)
 	@tests/lib/deps.sh $(PACKAGES)
 tools: ## install what the tests need besides
 	@tests/lib/deps.sh $(PACKAGES) $(TOOLS)
-demo: deps ## run real jobs of each kind on a scratch daemon and show them
+demo: ## run real jobs of each kind on a scratch daemon and show them
+	@tests/lib/deps.sh $(PACKAGES) curl procps python3
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	@tests/integration/demo.sh $(B)
 tests: all $(TESTS) ## build the tests without running them

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2016  # words between single quotes are for the inner shell
 # Runs inside the booted root: the service as its operator sees it. One line a claim.
 set -u
 failed=0
@@ -14,7 +14,6 @@ ok() {
     fi
 }
 until_true() { for _ in $(seq 200); do "$@" >/dev/null 2>&1 && return 0; sleep 0.05; done; "$@"; }
-ask() { curl -sS --max-time 20 --unix-socket /run/stint/stint.sock "http://localhost$1" "${@:2}"; }
 main_pid() { systemctl show -P MainPID stintd; }
 
 ok account_is_made_by_sysusers bash -c 'systemd-sysusers && id stint'
