@@ -8,6 +8,9 @@
 #include <sqlite3.h>
 #include <stdatomic.h>
 
+/* One process, any number of connections in it; see I2 in store_sqlite.c. */
+#define SQLITE_VFS "unix-excl"
+
 /* --- tools (sqlite_tools.c) --- */
 
 /* The negative errno for a result of sqlite3; db may be NULL. */
@@ -120,7 +123,7 @@ int sqlite_reply_find(struct store *store, const char *key, struct reply_record 
 int sqlite_writer_init(struct sqlite_store *s); /* statements, feeds, the highest id */
 
 /* The log (sqlite_wal.c). */
-int sqlite_wal_init(struct sqlite_store *s);
+void sqlite_wal_init(struct sqlite_store *s);
 void sqlite_wal_bound(struct sqlite_store *s); /* before a commit */
 void sqlite_tend(struct store *store);
 

@@ -138,7 +138,7 @@ int sqlite_reader_open(struct store *store, struct store_reader **ret)
         return -ENOMEM;
 
     int rc = sqlite3_open_v2(sqlite3_db_filename(s->db, "main"), &db,
-                             SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
+                             SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, SQLITE_VFS);
     int result = sqlite_errno(db, rc);
 
     if (result == 0)

@@ -13,13 +13,9 @@
  * writing over bytes that exist, fdatasync has no new length to record, and a single commit
  * takes 0.6 of the time (ext4). So an idle writer lengthens a short log with zeros, once;
  * frames end where salts do not match, so zeros mean nothing.
- *
- * The log's index is shared memory, grown 32 KiB at a time after the commit's sync; were the
- * disk full just there, a commit would fail whose frames are already durable. So room for the
- * index of the longest log is taken at open. */
+ */
 #include "storage/sqlite_parts.h"
 
-#include "base/err.h"
 #include "base/fault.h"
 #include "base/list.h"
 
@@ -36,8 +32,6 @@
 #define WAL_WAIT_MS 50
 #define WAL_FRAME_HEADER_BYTES 24
 #define PAGE_BYTES 4096
-#define SHM_REGION_BYTES 32768 /* holds the index of 4,096 frames; the first a few less */
-#define SHM_REGIONS (WAL_LONG_BYTES / PAGE_BYTES / 4096 + 2)
 #define ZEROS_BYTES 65536
 
 static int wal_grew(void *ctx, sqlite3 *db, const char *schema, int frames)
@@ -122,23 +116,12 @@ static void wal_warm(struct sqlite_store *s)
         s->refuses = true;
 }
 
-int sqlite_wal_init(struct sqlite_store *s)
+void sqlite_wal_init(struct sqlite_store *s)
 {
-    sqlite3_file *file = file_of(s, SQLITE_FCNTL_FILE_POINTER);
-
-    assert_always(file);
     s->checkpoint_bytes = WAL_BOUND_BYTES;
     sqlite3_wal_hook(s->db, wal_grew, s);
-    atomic_store(&s->file_bytes, file_size(file));
+    atomic_store(&s->file_bytes, file_size(file_of(s, SQLITE_FCNTL_FILE_POINTER)));
     atomic_store(&s->wal_bytes, file_size(file_of(s, SQLITE_FCNTL_JOURNAL_POINTER)));
-    for (int region = 0; region < SHM_REGIONS; region++) {
-        void volatile *mapped;
-        int rc = file->pMethods->xShmMap(file, region, SHM_REGION_BYTES, 1, &mapped);
-
-        if (rc != SQLITE_OK)
-            return rc == SQLITE_NOMEM ? -ENOMEM : -ENOSPC;
-    }
-    return 0;
 }
 
 void sqlite_wal_bound(struct sqlite_store *s)

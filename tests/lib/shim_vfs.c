@@ -1,6 +1,7 @@
 #include "tests/lib/shim_vfs.h"
 
 #include "base/rand.h"
+#include "storage/sqlite_parts.h"
 
 #include <check.h>
 #include <fcntl.h>
@@ -245,9 +246,8 @@ void shim_install(void)
 
     if (real_vfs)
         return;
-    real_vfs = sqlite3_vfs_find(NULL);
-    shim = *real_vfs;
-    shim.zName = "shim";
+    real_vfs = sqlite3_vfs_find(SQLITE_VFS);
+    shim = *real_vfs; /* with its name, so that the store finds this one first */
     shim.szOsFile += (int)sizeof(struct shim_file);
     shim.xOpen = shim_open;
     shim.xDelete = shim_delete;

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define PATH_BYTES 128
+#define STRANGER "-stranger"
 
 static char dir[STORED_DIR_BYTES];
 static char why[STORE_WHY_BYTES];
@@ -127,14 +128,14 @@ END_TEST
 
 START_TEST(files_are_for_their_owner_alone)
 {
-    static const char *const names[] = {"stint.db", "stint.db-wal", "stint.db-shm", "lock"};
+    static const char *const names[] = {"stint.db", "stint.db-wal", "lock"};
 
     stored_dir_make(dir);
 
     struct store *store = stored_open(dir);
 
     ck_assert_int_eq(stored_insert_many(store, 1, 1), 0);
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 3; i++) {
         char path[PATH_BYTES];
         struct stat st;
 
@@ -168,6 +169,53 @@ START_TEST(a_second_process_is_refused_and_told_who_has_the_store)
     ck_assert_int_eq(stored_insert_many(store, 1, 1), 0);
     store_close(store);
     ck_assert_int_eq(open_answer(), 0);
+    stored_dir_remove(dir);
+}
+END_TEST
+
+/* A program that knows nothing of the lock file; run by main() in a process of its own. */
+static int stranger(const char *path)
+{
+    sqlite3 *db;
+    int rc = sqlite3_open(path, &db);
+
+    if (rc == SQLITE_OK)
+        rc = sqlite3_exec(db, "INSERT INTO meta VALUES('stranger', 1)", NULL, NULL, NULL);
+    sqlite3_close(db);
+    return rc;
+}
+
+static int stranger_run(void)
+{
+    char path[PATH_BYTES];
+    int status;
+    pid_t child = fork();
+
+    path_of(path, "stint.db");
+    if (child == 0) {
+        execl("/proc/self/exe", "test_storage_sqlite", STRANGER, path, NULL);
+        _exit(127);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+START_TEST(another_program_cannot_write_past_the_daemon)
+{
+    stored_dir_make(dir);
+
+    struct store *store = stored_open(dir);
+    struct store_reader *reader;
+
+    ck_assert_int_eq(stranger_run(), SQLITE_BUSY);
+    ck_assert_int_eq(store_reader_open(store, &reader), 0);
+    ck_assert_int_eq(stored_insert_many(store, 1, 1), 0);
+    ck_assert_int_eq(stranger_run(), SQLITE_BUSY);
+    store_reader_close(reader);
+    ck_assert_int_eq(stranger_run(), SQLITE_BUSY);
+    store_close(store);
+    ck_assert_int_eq(stranger_run(), SQLITE_OK);
     stored_dir_remove(dir);
 }
 END_TEST
@@ -559,13 +607,16 @@ START_TEST(a_store_that_forgets_as_much_as_it_learns_does_not_grow)
 }
 END_TEST
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc == 3 && strcmp(argv[1], STRANGER) == 0)
+        return stranger(argv[2]);
     return SUITE_MAIN(
         "storage_sqlite", what_was_committed_is_there_after_opening_again,
         a_clean_close_leaves_no_log, files_are_for_their_owner_alone,
         a_second_process_is_refused_and_told_who_has_the_store,
-        a_folder_that_is_not_there_is_named, a_newer_store_is_refused_and_left_alone,
+        another_program_cannot_write_past_the_daemon, a_folder_that_is_not_there_is_named,
+        another_program_cannot_write_past_the_daemon, a_newer_store_is_refused_and_left_alone,
         a_file_that_is_no_database_is_refused,
         another_programs_database_is_refused_and_left_alone, damage_after_a_crash_is_found,
         migrations_go_down_and_up_and_keep_the_jobs, before_a_migration_the_store_is_copied,
