@@ -16,8 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- the guard ------------------------------------------------------------------------------
- */
+/* ---- the guard ---- */
 
 static bool is_free(const struct http_guard *guard, const char *text)
 {
@@ -191,6 +190,34 @@ START_TEST(origins_are_scheme_host_and_port)
     ck_assert(!http_url_same_origin(&a, &b));
     ck_assert_ptr_null(http_url_parse("http://g/", &b));
     ck_assert(!http_url_same_origin(&a, &b));
+}
+END_TEST
+
+/* ---- results ---- */
+
+static void check_headers(const char *lines, size_t len, const char *wanted)
+{
+    const struct http_result_notes notes = {.saved_to = "/f"};
+    struct http_response response = {.status = 200};
+    OWN_BUF struct buf b = BUF_INIT, whole = BUF_INIT;
+
+    buf_put(&response.headers, lines, len);
+    http_result_put(&b, &response, &notes);
+    buf_putf(&whole, "{\"status\":200,\"bytes\":0,\"headers\":%s,\"saved_to\":\"/f\"}", wanted);
+    ck_assert_str_eq(buf_str(&b), buf_str(&whole));
+    http_response_deinit(&response);
+}
+
+#define LINES(text) (text), sizeof(text) - 1
+
+START_TEST(only_what_is_a_header_field_is_told_as_one)
+{
+    check_headers(LINES(""), "{}");
+    check_headers(LINES("A: 1\r\nb:2\r\nA:\t3 \r\n"), "{\"a\":\"1, 3\",\"b\":\"2\"}");
+    check_headers(LINES("A: 1\r\n folded: no\r\n: no\r\nno\r\nB b: no\r\n"), "{\"a\":\"1\"}");
+    check_headers(LINES("Conten\0t: no\r\nA: n\0o\r\nB: 1\r\n"), "{\"b\":\"1\"}");
+    check_headers(LINES("Set-Cookie: a\r\nset-cookie: b"), "{\"set-cookie\":\"(not kept)\"}");
+    check_headers(LINES("A: \"\xff\n"), "{\"a\":\"\\\"\xef\xbf\xbd\"}");
 }
 END_TEST
 
