@@ -160,7 +160,9 @@ void print_table_end(struct table *t)
 
 void print_json(const json_t *json, bool indented)
 {
-    json_dumpf(json, stdout, JSON_ENCODE_ANY | (indented ? JSON_INDENT(2) : JSON_COMPACT));
+    json_dumpf(json, stdout,
+               JSON_ENCODE_ANY | JSON_REAL_PRECISION(15) |
+                   (indented ? JSON_INDENT(2) : JSON_COMPACT));
     putchar('\n');
 }
 
@@ -318,7 +320,8 @@ static void print_field(const char *field, const json_t *value)
         putchar('\n');
         return;
     }
-    OWN(free) char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+    OWN(free)
+    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15));
     printf("%-18s%s\n", field, text != NULL ? text : "");
 }
 
