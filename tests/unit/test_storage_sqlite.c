@@ -269,35 +269,6 @@ START_TEST(another_programs_database_is_refused_and_left_alone)
 }
 END_TEST
 
-/* A small store that was not closed is read through; this one has a page of noise. */
-START_TEST(damage_after_a_crash_is_found)
-{
-    char path[PATH_BYTES], noise[4096];
-
-    memset(noise, 0xa5, sizeof noise);
-    stored_dir_make(dir);
-
-    struct store *store = stored_open(dir);
-
-    ck_assert_int_eq(stored_insert_many(store, 1, 1000), 0);
-    store_close(store);
-    path_of(path, "stint.db");
-
-    FILE *f = fopen(path, "r+");
-
-    ck_assert_int_eq(fseek(f, 20 * 4096, SEEK_SET), 0);
-    ck_assert_uint_eq(fwrite(noise, 1, sizeof noise, f), sizeof noise);
-    fclose(f);
-    path_of(path, "stint.db-wal");
-    f = fopen(path, "w");
-    fputc(0, f);
-    fclose(f);
-    ck_assert_int_eq(open_answer(), STORE_BROKEN);
-    ck_assert_ptr_nonnull(strstr(why, "damaged"));
-    stored_dir_remove(dir);
-}
-END_TEST
-
 START_TEST(migrations_go_down_and_up_and_keep_the_jobs)
 {
     stored_dir_make(dir);
@@ -437,151 +408,6 @@ START_TEST(an_idle_writer_lengthens_a_short_log_once)
 }
 END_TEST
 
-static int finding_keep(void *ctx, const char *sentence)
-{
-    if (*(char *)ctx == 0)
-        snprintf(ctx, STORE_WHY_BYTES, "%s", sentence);
-    return 0;
-}
-
-START_TEST(the_check_says_what_is_wrong)
-{
-    static const struct {
-        const char *sql, *sentence;
-    } damages[] = {
-        {"DELETE FROM live WHERE id=3", "job 3 has a document but no state"},
-        {"DELETE FROM doc WHERE id=3", "job 3 is live but has no document"},
-        {"UPDATE live SET state=9 WHERE id=3",
-         "job 3 is among the live with a state that is not"},
-        {"UPDATE live SET queue='x' WHERE id=3",
-         "live job 3 has other names than its document"},
-        {"INSERT INTO done(id,state) VALUES(3,8)", "job 3 is both live and ended"},
-        {"INSERT INTO attempt(job_id,fence) VALUES(99,1)",
-         "job 99 has attempts but no document"},
-        {"UPDATE doc SET kind=77 WHERE id=3", "job 3 is of a kind that does not exist"},
-    };
-
-    for (size_t i = 0; i < sizeof damages / sizeof *damages; i++) {
-        char found[STORE_WHY_BYTES] = "";
-
-        stored_dir_make(dir);
-
-        struct store *store = stored_open(dir);
-
-        ck_assert_int_eq(stored_insert_many(store, 1, 5), 0);
-        store_close(store);
-        raw("stint.db", damages[i].sql);
-        store = stored_open(dir);
-        ck_assert_int_eq(store_check(store_writer_reader(store), finding_keep, found), 0);
-        ck_assert_msg(strstr(found, damages[i].sentence), "%s: found '%s'", damages[i].sql,
-                      found);
-        store_close(store);
-        stored_dir_remove(dir);
-    }
-}
-END_TEST
-
-/* Numbers that are none of ours must not reach those who index tables by them. */
-START_TEST(a_state_that_does_not_exist_is_an_error_and_no_job)
-{
-    struct job *job = NULL;
-
-    stored_dir_make(dir);
-
-    struct store *store = stored_open(dir);
-
-    ck_assert_int_eq(stored_insert_many(store, 1, 5), 0);
-    store_close(store);
-    raw("stint.db", "UPDATE live SET state=77 WHERE id=3");
-    store = stored_open(dir);
-    ck_assert_int_eq(store_job_get(store_writer_reader(store), 3, &job), -EIO);
-    ck_assert_int_eq(store_job_get(store_writer_reader(store), 4, &job), 1);
-    job_free(job);
-    store_close(store);
-    stored_dir_remove(dir);
-}
-END_TEST
-
-START_TEST(a_backup_made_between_commits_is_the_store_at_its_last_step)
-{
-    struct store_backup *backup;
-    char path[PATH_BYTES];
-    uint64_t id = 2000;
-    int r;
-
-    stored_dir_make(dir);
-
-    struct store *store = stored_open(dir);
-
-    ck_assert_int_eq(stored_insert_many(store, 1, 2000), 0);
-    path_of(path, "copy");
-    ck_assert_int_eq(store_backup_open(store, path, &backup), 0);
-    while ((r = store_backup_step(backup, 2)) == 1) {
-        ck_assert_int_eq(size_of("copy"), -1);
-        ck_assert_int_eq(stored_insert_many(store, ++id, 1), 0);
-        ck_assert_int_eq(stored_delete(store, id - 1500), 0);
-    }
-    ck_assert_int_eq(r, 0);
-    store_backup_close(backup);
-    ck_assert_uint_gt(id, 2010);
-    ck_assert_int_eq(size_of("copy.partial"), -1);
-    ck_assert_int_eq(raw_ask("copy", "SELECT count(*) FROM doc"), 2000);
-    ck_assert_int_eq(raw_ask("copy", "SELECT max(id) FROM doc"), (int64_t)id);
-    ck_assert_int_eq(store_backup_open(store, path, &backup), -EEXIST);
-    store_close(store);
-    stored_dir_remove(dir);
-}
-END_TEST
-
-START_TEST(a_backup_opens_as_a_store)
-{
-    struct store_backup *backup;
-    char path[PATH_BYTES], folder[PATH_BYTES];
-
-    stored_dir_make(dir);
-
-    struct store *store = stored_open(dir);
-
-    ck_assert_int_eq(stored_insert_many(store, 1, 20), 0);
-    path_of(folder, "other");
-    ck_assert_int_eq(mkdir(folder, 0700), 0);
-    path_of(path, "other/stint.db");
-    ck_assert_int_eq(store_backup_open(store, path, &backup), 0);
-    while (store_backup_step(backup, 1000) == 1)
-        ;
-    store_backup_close(backup);
-    store_close(store);
-    store = stored_open(folder);
-    ck_assert(has_job(store, 1) && has_job(store, 20));
-    store_close(store);
-    stored_dir_remove(dir);
-}
-END_TEST
-
-START_TEST(a_backup_that_is_given_up_leaves_nothing)
-{
-    struct store_backup *backup;
-    char path[PATH_BYTES];
-
-    stored_dir_make(dir);
-
-    struct store *store = stored_open(dir);
-
-    ck_assert_int_eq(stored_insert_many(store, 1, 2000), 0);
-    path_of(path, "copy");
-    ck_assert_int_eq(store_backup_open(store, path, &backup), 0);
-    ck_assert_int_eq(store_backup_step(backup, 1), 1);
-    fault_arm("store.backup", 1, -ENOSPC, false);
-    ck_assert_int_eq(store_backup_step(backup, 1), -ENOSPC);
-    store_backup_close(backup);
-    ck_assert_int_eq(size_of("copy"), -1);
-    ck_assert_int_eq(size_of("copy.partial"), -1);
-    ck_assert_int_eq(stored_insert_many(store, 3000, 1), 0);
-    store_close(store);
-    stored_dir_remove(dir);
-}
-END_TEST
-
 /* Space of deleted jobs is used again. */
 START_TEST(a_store_that_forgets_as_much_as_it_learns_does_not_grow)
 {
@@ -616,16 +442,12 @@ int main(int argc, char **argv)
         a_clean_close_leaves_no_log, files_are_for_their_owner_alone,
         a_second_process_is_refused_and_told_who_has_the_store,
         another_program_cannot_write_past_the_daemon, a_folder_that_is_not_there_is_named,
-        another_program_cannot_write_past_the_daemon, a_newer_store_is_refused_and_left_alone,
-        a_file_that_is_no_database_is_refused,
-        another_programs_database_is_refused_and_left_alone, damage_after_a_crash_is_found,
+        a_newer_store_is_refused_and_left_alone, a_file_that_is_no_database_is_refused,
+        another_programs_database_is_refused_and_left_alone,
         migrations_go_down_and_up_and_keep_the_jobs, before_a_migration_the_store_is_copied,
         a_migration_that_fails_leaves_the_store_as_it_was,
         after_a_refusal_closing_keeps_the_log_for_the_next_open,
         the_log_stays_bounded_though_nobody_is_ever_idle,
-        an_idle_writer_lengthens_a_short_log_once, the_check_says_what_is_wrong,
-        a_state_that_does_not_exist_is_an_error_and_no_job,
-        a_backup_made_between_commits_is_the_store_at_its_last_step, a_backup_opens_as_a_store,
-        a_backup_that_is_given_up_leaves_nothing,
+        an_idle_writer_lengthens_a_short_log_once,
         a_store_that_forgets_as_much_as_it_learns_does_not_grow);
 }
