@@ -263,24 +263,26 @@ static int submit_many(void *arg)
     return 0;
 }
 
+#define SUBMITTERS (32 / SLOWDOWN)
+
 STORY(many_tasks_submit_many_jobs_and_all_run)
 {
-    uint64_t first[32];
+    uint64_t first[SUBMITTERS];
     struct engine_stats stats;
     struct group g;
 
     group_open(&g, "submitters");
-    for (int i = 0; i < 32; i++)
+    for (int i = 0; i < SUBMITTERS; i++)
         ck_assert_int_eq(group_go(&g, submit_many, &first[i]), 0);
     ck_assert_int_eq(group_join(&g), 0);
-    for (int i = 0; i < 32; i++) {
+    for (int i = 0; i < SUBMITTERS; i++) {
         for (uint64_t k = 0; k < 50; k++)
             ends_as(first[i] + k, JOB_SUCCEEDED, REASON_NONE);
     }
     engine_stats(engine, &stats);
-    ck_assert_uint_eq(stats.submitted, 1600);
-    ck_assert_uint_eq(stats.started[KIND_EXEC], 1600);
-    ck_assert_uint_eq(stats.counts[JOB_SUCCEEDED], 1600);
+    ck_assert_uint_eq(stats.submitted, SUBMITTERS * 50);
+    ck_assert_uint_eq(stats.started[KIND_EXEC], SUBMITTERS * 50);
+    ck_assert_uint_eq(stats.counts[JOB_SUCCEEDED], SUBMITTERS * 50);
     ck_assert_uint_eq(stats.counts[JOB_QUEUED] + stats.counts[JOB_RUNNING], 0);
     ck_assert(stats.writable && !stats.failed);
 }
@@ -477,19 +479,21 @@ static int wait_for_end(void *arg)
     return r == -ECANCELED ? 0 : r;
 }
 
+#define WAITERS (1000 / SLOWDOWN)
+
 STORY(a_thousand_waiters_are_woken_by_one_end)
 {
     uint64_t id = submit(WAIT);
     struct group g;
 
     group_open(&g, "waiters");
-    for (int i = 0; i < 1000; i++)
+    for (int i = 0; i < WAITERS; i++)
         ck_assert_int_eq(group_go(&g, wait_for_end, &id), 0);
     began_wait();
     let_others_run();
     semaphore_give(&gate, 1);
     ck_assert_int_eq(group_join(&g), 0);
-    ck_assert_int_eq(atomic_load(&woken), 1000);
+    ck_assert_int_eq(atomic_load(&woken), WAITERS);
 }
 
 STORY(a_wait_ends_at_its_deadline_with_the_job_as_it_is)
