@@ -152,6 +152,7 @@ struct scheduler {
     _Atomic uint64_t wakes;   /* of threads */
     _Atomic uint32_t blocked; /* threads in blocking calls without a processor */
     _Atomic uint32_t foreign; /* foreign threads inside one of our calls */
+    _Atomic uint32_t outside; /* promises of scheduler_outside_begin */
     _Atomic bool stopping;
     _Atomic bool running;
 

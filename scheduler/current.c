@@ -7,7 +7,7 @@
 
 static __thread struct thread *current;
 
-__attribute__((noinline)) struct thread *thread_self(void)
+__attribute__((noinline)) SANITIZER_LOCAL struct thread *thread_self(void)
 {
     struct thread *m = current;
 
@@ -15,7 +15,7 @@ __attribute__((noinline)) struct thread *thread_self(void)
     return m;
 }
 
-__attribute__((noinline)) void thread_self_set(struct thread *m)
+__attribute__((noinline)) SANITIZER_LOCAL void thread_self_set(struct thread *m)
 {
     current = m;
 }

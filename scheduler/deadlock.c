@@ -19,7 +19,8 @@ static bool all_asleep(void)
     int64_t outside = 0;
 
     if (atomic_load(&sched.blocked) > 0 || atomic_load(&sched.idle_count) != sched.count ||
-        atomic_load(&sched.foreign) > 0 || atomic_load(&sched.global.len) > 0)
+        atomic_load(&sched.foreign) > 0 || atomic_load(&sched.outside) > 0 ||
+        atomic_load(&sched.global.len) > 0)
         return false;
     for (unsigned i = 0; i < sched.count; i++) {
         const struct processor *p = &sched.processors[i];

@@ -203,6 +203,7 @@ void group_root(struct group *g, struct task *t)
 {
     group_init(g, "root", NULL);
     enter(g, t);
+    sanitizer_task_init(&t->sanitizer, get_relaxed(&t->name));
 }
 
 int group_spawn(struct group *g, task_fn fn, void *arg, const struct task_options *options)
@@ -218,6 +219,8 @@ int group_spawn(struct group *g, task_fn fn, void *arg, const struct task_option
         task_free(processor_self(), t);
         return r;
     }
+    sanitizer_task_init(&t->sanitizer, options->name);
+    count_add(&processor_self()->counters.created, 1);
     processor_spawn(t);
     return 0;
 }
@@ -259,6 +262,7 @@ void group_member_ended(struct processor *p, struct task *t, int result)
 {
     bool root = t == sched.root;
 
+    count_add(&p->counters.ended, 1);
     if (root)
         sched.root_result = result;
     leave(t->group, t, result);

@@ -206,6 +206,44 @@ static void push(struct processor *p, struct task *t)
     global_push(&sched.global, &spilled);
 }
 
+/* A fair share of the global queue, at most max. */
+static void take_share(struct task_list *ret, unsigned max)
+{
+    uint64_t share = atomic_load(&sched.global.len) / sched.count + 1;
+
+    global_pop(&sched.global, share < max ? (unsigned)share : max, ret);
+}
+
+static void push_all(struct processor *p, struct task_list *list)
+{
+    for (struct task *t; (t = task_list_pop(list)) != NULL;)
+        push(p, t);
+}
+
+/* Behind what stands here. */
+static void refill(struct processor *p, unsigned max)
+{
+    struct task_list taken = {0};
+
+    if (atomic_load(&sched.global.len) == 0)
+        return;
+    take_share(&taken, max);
+    push_all(p, &taken);
+}
+
+/* The first is the answer, the others go behind what stands here. */
+static struct task *take_global(struct processor *p, unsigned max)
+{
+    struct task_list taken = {0};
+
+    if (atomic_load(&sched.global.len) == 0)
+        return NULL;
+    take_share(&taken, max);
+    struct task *t = task_list_pop(&taken);
+    push_all(p, &taken);
+    return t;
+}
+
 /* Threads without a processor: foreign ones, and ours inside a blocking call. */
 static void ready_from_outside(struct task_list *list)
 {
@@ -262,8 +300,7 @@ void processor_ready_list(struct task_list *list)
         return;
     }
     bool many = list->len > 1 || get_relaxed(&m->task) != NULL;
-    for (struct task *t; (t = task_list_pop(list)) != NULL;)
-        push(p, t);
+    push_all(p, list);
     if (many)
         processor_submit();
 }
@@ -281,6 +318,9 @@ void processor_spawn(struct task *t)
 
 void processor_requeue(struct processor *p, struct task *t)
 {
+    /* Who yields lets others run, also those that found no place here. */
+    if (runq_ring_is_empty(&p->runq))
+        refill(p, RUNQ_SLOTS / 2);
     push(p, t);
     processor_submit();
 }
@@ -308,22 +348,6 @@ static void check_timers(struct processor *p)
     uint64_t now = clock_mono_ns();
     set_relaxed(&sched.coarse_ns, now);
     run_timers(p, p, now);
-}
-
-/* A fair share of the global queue: one to run, the others into the own ring. */
-static struct task *take_global(struct processor *p, unsigned max)
-{
-    struct task_list taken = {0};
-    uint64_t len = atomic_load(&sched.global.len);
-
-    if (len == 0)
-        return NULL;
-    uint64_t share = len / sched.count + 1;
-    global_pop(&sched.global, share < max ? (unsigned)share : max, &taken);
-    struct task *t = task_list_pop(&taken);
-    for (struct task *more; (more = task_list_pop(&taken)) != NULL;)
-        push(p, more);
-    return t;
 }
 
 static void poll_now(struct processor *p)
@@ -361,7 +385,7 @@ static struct task *find_here(struct thread *m, struct processor *p)
     check_timers(p);
     if (tick % GLOBAL_EVERY == 0) {
         poll_now(p);
-        t = take_global(p, 1);
+        t = take_global(p, GLOBAL_EVERY);
     }
     if (t == NULL)
         t = take_next(m, p);
@@ -506,6 +530,12 @@ static uint64_t next_timer_at(void)
     return at;
 }
 
+static void woke_up(void)
+{
+    set_relaxed(&sched.coarse_ns, clock_mono_ns());
+    monitor_notice();
+}
+
 /* With the role: sleeps in epoll. What became ready goes to this processor's queue, or to
  * everybody's when the processor was taken away meanwhile. */
 static void poll_idle(struct thread *m, struct processor *p)
@@ -519,7 +549,11 @@ static void poll_idle(struct thread *m, struct processor *p)
     poller_wait(until, &ready);
     atomic_store(&sched.poller, NULL);
     leave_idle(m, p);
-    monitor_notice();
+    woke_up();
+    /* Our processor was taken away while we slept: whoever has it may sleep by now, and saw the
+     * role held. A timer that is due, or a kick, leaves nothing ready that would wake somebody. */
+    if (get_relaxed(&m->processor) == NULL && ready.len == 0)
+        processor_wake();
     if (get_relaxed(&m->processor) != NULL)
         count_add(&get_relaxed(&m->processor)->counters.polls, 1);
     processor_ready_list(&ready);
@@ -531,7 +565,7 @@ static void sleep_idle(struct thread *m, struct processor *p)
     if (atomic_load(&p->timers.next_at_ns) < atomic_load(&sched.poll_until_ns))
         poller_kick();
     thread_wait_token(m);
-    monitor_notice();
+    woke_up();
 }
 
 /* Returns when there may be work, or the processor is gone, or all stops. */
@@ -555,6 +589,9 @@ static void go_idle(struct thread *m, struct processor *p)
             return;
         }
         atomic_store(&sched.poller, NULL);
+        /* Our processor is elsewhere, and whoever has it may sleep already, as the role was held. */
+        if (get_relaxed(&m->processor) == NULL)
+            processor_wake();
     }
     sleep_idle(m, p);
 }

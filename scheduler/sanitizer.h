@@ -59,7 +59,9 @@ static inline void sanitizer_task_init(struct sanitizer *task, const char *name)
 }
 static inline void sanitizer_task_deinit(struct sanitizer *task)
 {
-    __tsan_destroy_fiber(task->fiber);
+    if (task->fiber != NULL)
+        __tsan_destroy_fiber(task->fiber);
+    task->fiber = NULL;
 }
 static inline void sanitizer_to_task(struct sanitizer *thread, struct sanitizer *task)
 {
@@ -79,6 +81,16 @@ static inline void sanitizer_arrived(struct sanitizer *here)
 static inline void sanitizer_stack(struct sanitizer *task, void *base, size_t size)
 {
     (void)task, (void)base, (void)size;
+}
+
+/* A thing passes from hand to hand through a processor's cache, in the order of one thread. */
+static inline void sanitizer_give(void *thing)
+{
+    __tsan_release(thing);
+}
+static inline void sanitizer_take(void *thing)
+{
+    __tsan_acquire(thing);
 }
 
 #elif defined(SANITIZER_ASAN)
@@ -158,6 +170,17 @@ static inline void sanitizer_arrived(struct sanitizer *here)
 static inline void sanitizer_stack(struct sanitizer *task, void *base, size_t size)
 {
     (void)task, (void)base, (void)size;
+}
+#endif
+
+#if !defined(SANITIZER_TSAN)
+static inline void sanitizer_give(void *thing)
+{
+    (void)thing;
+}
+static inline void sanitizer_take(void *thing)
+{
+    (void)thing;
 }
 #endif
 

@@ -90,6 +90,7 @@ static void reset(const struct scheduler_options *options)
     atomic_store(&sched.poller, NULL);
     atomic_store(&sched.poll_until_ns, 0);
     atomic_store(&sched.watched, 0);
+    atomic_store(&sched.outside, 0);
     atomic_store(&sched.blocked, 0);
     atomic_store(&sched.stopping, false);
     atomic_store(&sched.dead_told, false);
@@ -113,6 +114,7 @@ static int root_start(task_fn fn, void *arg)
     if (sched.root == NULL)
         return -ENOMEM;
     group_root(&sched.root_group, sched.root);
+    count_add(&first->counters.created, 1);
     runq_push(&first->runq, sched.root);
     return 0;
 }
@@ -188,6 +190,18 @@ int scheduler_run(const struct scheduler_options *options, task_fn fn, void *arg
     overflow_stop();
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return r;
+}
+
+void scheduler_outside_begin(void)
+{
+    atomic_fetch_add(&sched.outside, 1);
+}
+
+void scheduler_outside_end(void)
+{
+    atomic_fetch_sub(&sched.outside, 1);
+    /* Who was asleep before may be dead now: a processor looks again. */
+    processor_wake();
 }
 
 unsigned scheduler_processors(void)

@@ -48,6 +48,13 @@ struct scheduler_options {
  * May be called again after. options may be NULL. -ENOMEM, -EAGAIN when it cannot start. */
 int scheduler_run(const struct scheduler_options *options, task_fn fn, void *arg);
 
+/* Between the two, something outside (a foreign thread, a handler of signals) may still make
+ * tasks runnable through a channel, a semaphore or a wait group: all asleep is no deadlock
+ * then. Tasks that wait for an event or a descriptor need no such word. They nest. Any thread,
+ * while the scheduler runs. */
+void scheduler_outside_begin(void);
+void scheduler_outside_end(void);
+
 /* How many processors run. Any thread. */
 unsigned scheduler_processors(void);
 

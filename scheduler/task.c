@@ -120,6 +120,7 @@ struct task *task_new(struct processor *p, task_fn fn, void *arg,
 
     if (t == NULL && (t = refill(p)) == NULL)
         return NULL;
+    sanitizer_take(t);
     t->fn = fn;
     t->arg = arg;
     t->id = id_new(p);
@@ -137,16 +138,14 @@ struct task *task_new(struct processor *p, task_fn fn, void *arg,
     set_relaxed(&t->site, options->site != NULL ? options->site : "?");
     set_relaxed(&t->state, TASK_READY);
     set_relaxed(&t->wait_reason, NULL);
-    sanitizer_task_init(&t->sanitizer, options->name);
-    count_add(&p->counters.created, 1);
     return t;
 }
 
 void task_free(struct processor *p, struct task *t)
 {
     sanitizer_task_deinit(&t->sanitizer);
+    sanitizer_give(t);
     set_relaxed(&t->state, TASK_FREE);
-    count_add(&p->counters.ended, 1);
     if (!cache_is_full(p)) {
         cache_push(p, t);
         return;
@@ -187,8 +186,9 @@ void task_leave(struct task *t, task_commit_fn commit, void *arg)
         err_broken("stack overflow", get_relaxed(&t->site), 0);
     set_relaxed(&m->commit, commit);
     set_relaxed(&m->commit_arg, arg);
+    void *sp = m->sp;
     sanitizer_to_thread(&t->sanitizer, &m->sanitizer, false);
-    switch_context(&t->sp, m->sp);
+    switch_context(&t->sp, sp);
     sanitizer_arrived(&t->sanitizer);
 }
 
@@ -196,6 +196,7 @@ static bool commit_end(struct thread *m, struct task *t, void *arg)
 {
     struct processor *p = get_relaxed(&m->processor);
 
+    sanitizer_give(stack_base(get_relaxed(&t->stack)));
     stack_put(&p->stacks, t->stack_class, get_relaxed(&t->stack));
     set_relaxed(&t->stack, NULL);
     group_member_ended(p, t, (int)(intptr_t)arg);
@@ -207,6 +208,7 @@ static void task_entry(void *arg)
     struct task *t = arg;
 
     sanitizer_arrived(&t->sanitizer);
+    sanitizer_take(stack_base(get_relaxed(&t->stack)));
     int result = t->fn(t->arg);
     assert_always(list_is_empty(&t->groups_open)); /* a frame ended with a group open */
     assert_always(t->shields == 0);
@@ -214,8 +216,9 @@ static void task_entry(void *arg)
     struct thread *m = get_relaxed(&t->thread);
     set_relaxed(&m->commit, commit_end);
     set_relaxed(&m->commit_arg, (void *)(intptr_t)result);
+    void *sp = m->sp;
     sanitizer_to_thread(&t->sanitizer, &m->sanitizer, true);
-    switch_context(&t->sp, m->sp);
+    switch_context(&t->sp, sp);
     err_broken("an ended task ran again", __FILE__, __LINE__);
 }
 

@@ -213,9 +213,10 @@ static void run(struct thread *m, struct processor *p, struct task *t)
     set_relaxed(&m->task, t);
 
     /* This function stays on its thread, so errno is safe here; in the task it would not be. */
+    void *sp = t->sp;
     errno = t->saved_errno;
     sanitizer_to_task(&m->sanitizer, &t->sanitizer);
-    switch_context(&m->sp, t->sp);
+    switch_context(&m->sp, sp);
     sanitizer_arrived(&m->sanitizer);
     t->saved_errno = errno;
     set_relaxed(&m->task, NULL);
@@ -268,14 +269,15 @@ void threads_join(void)
 {
     struct thread *self = thread_self();
 
-    while (!list_is_empty(&sched.threads)) {
-        struct thread *m = container_of(sched.threads.next, struct thread, all_link);
+    /* All of them first: who stops the others still goes through the list. */
+    list_each (link, &sched.threads) {
+        const struct thread *m = container_of(link, struct thread, all_link);
         if (m != self)
             pthread_join(m->id, NULL);
-        else
-            end(m);
-        list_remove(&m->all_link);
-        free(m);
     }
+    if (self != NULL)
+        end(self);
+    for (struct list *link; (link = list_pop_front(&sched.threads)) != NULL;)
+        free(container_of(link, struct thread, all_link));
     set_relaxed(&sched.threads_count, 0);
 }

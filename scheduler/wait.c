@@ -83,6 +83,7 @@ void wait_begin(struct wait *w)
     w->task = t;
     w->epoch = epoch;
     w->result = 0;
+    w->since_ns = get_relaxed(&sched.coarse_ns);
     list_init(&w->link);
     atomic_store_explicit(&t->wait, epoch << EPOCH_SHIFT, memory_order_release);
 }
@@ -156,7 +157,7 @@ static void describe(struct task *t, const struct park *park)
 {
     set_relaxed(&t->wait_reason, park->reason);
     set_relaxed(&t->wait_object, park->object);
-    set_relaxed(&t->wait_since_ns, get_relaxed(&sched.coarse_ns));
+    set_relaxed(&t->wait_since_ns, park->wait->since_ns);
 }
 
 /* Whatever ended it has been told apart in the word. */

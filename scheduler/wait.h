@@ -43,7 +43,7 @@ struct wait {
     void *element;     /* of a channel operation */
     uint32_t index;    /* of the case in a select */
     int result;        /* written by the winner between claim and ready */
-    uint64_t since_ns; /* when it began */
+    uint64_t since_ns; /* when it began, true to about a millisecond */
 };
 
 /* A spin lock of a few instructions' hold time (futex after spinning); never held over a switch
