@@ -190,10 +190,11 @@ static int follow_next(struct follow *f)
             return r;
         if (job == NULL) /* removed meanwhile: nothing more will come */
             return 0;
-        if (job->fence != f->fence) {
+        if (job->fence > f->fence) {
             if (f->one_attempt)
                 return 0;
-            f->fence = job->fence;
+            /* One by one: a quick attempt may have come and gone while nobody looked. */
+            f->fence++;
             f->offset = 0;
             return 1;
         }

@@ -210,9 +210,9 @@ START_TEST(the_description_and_the_table_are_one)
     for (unsigned i = 0; i < routes_count; i++) {
         char method[16];
 
-        for (size_t k = 0; k < sizeof method; k++)
-            method[k] = (char)(method_name(routes_table[i].method)[k] | 0x20);
-        method[strlen(method_name(routes_table[i].method))] = '\0';
+        snprintf(method, sizeof method, "%s", method_name(routes_table[i].method));
+        for (char *c = method; *c != '\0'; c++)
+            *c |= 0x20;
         operation = json_object_get(json_object_get(paths, routes_table[i].pattern), method);
         ck_assert_msg(operation != NULL, "%s %s", method, routes_table[i].pattern);
         ck_assert(json_is_string(json_object_get(operation, "summary")));
