@@ -154,8 +154,7 @@ static int timer_changed(CURLM *multi, long timeout_ms, void *ctx)
     return 0;
 }
 
-/* ---- transfers ----------------------------------------------------------------------------
- */
+/* ---- transfers --------------------------------------------------------------------------- */
 
 /* The pump's last touch of a transfer. If the requester has just posted something, the transfer
  * stands in the command stack: then the end is told when it is popped. */
@@ -251,8 +250,7 @@ static void post(struct http_pump *pump, struct http_transfer *t, enum transfer_
         net_kick(pump->net);
 }
 
-/* ---- the pump's task ------------------------------------------------------------------------
- */
+/* ---- the pump's task --------------------------------------------------------------------- */
 
 static void run_timer(struct http_pump *pump)
 {
@@ -333,8 +331,7 @@ static int run_pump(void *arg)
     return 0;
 }
 
-/* ---- open and close
- * --------------------------------------------------------------------------- */
+/* ---- open and close ---------------------------------------------------------------------- */
 
 static void free_pump(struct http_pump *pump)
 {
@@ -436,8 +433,7 @@ void http_pump_close(struct http_pump *pump)
     free_pump(pump);
 }
 
-/* ---- the requester's side
- * ----------------------------------------------------------------------- */
+/* ---- the requester's side ---------------------------------------------------------------- */
 
 /* Gives the sink what the pump hands over until there is no more. 0, the sink's error, or the
  * cancel reason. */

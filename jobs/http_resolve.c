@@ -52,7 +52,7 @@ static int lookup_system(const char *name, const struct addrinfo *hints, struct 
     return getaddrinfo(name, NULL, hints, ret);
 }
 
-/* ---- the lookup ----------------------------------------------------------------------- */
+/* ---- the lookup -------------------------------------------------------------------------- */
 
 static size_t put_address(char *to, size_t room, const struct addrinfo *info, bool first)
 {
@@ -148,7 +148,7 @@ static int start_lookup(struct http_resolver *resolver, struct name *name)
     return r;
 }
 
-/* ---- the names, under the mutex --------------------------------------------------------- */
+/* ---- the names, under the mutex ---------------------------------------------------------- */
 
 static void forget(struct http_resolver *resolver, struct name *name)
 {
@@ -223,8 +223,7 @@ static int wait_answered(struct http_resolver *resolver, struct name *name)
     return name->pending ? r : 0;
 }
 
-/* ---- the doors ----------------------------------------------------------------------------
- */
+/* ---- the doors --------------------------------------------------------------------------- */
 
 int http_resolver_open(struct group *group, http_lookup_fn lookup, struct http_resolver **ret)
 {

@@ -85,7 +85,7 @@ static size_t take_body(char *data, size_t size, size_t count, void *ctx)
                              : take_kept(t, data, size * count);
 }
 
-/* ---- before ----------------------------------------------------------------------------- */
+/* ---- before ------------------------------------------------------------------------------ */
 
 static int add_line(struct curl_slist **list, const char *line)
 {
@@ -194,7 +194,7 @@ int http_transfer_prepare(struct http_transfer *t, const struct http_sockets *so
     return set_request(t) && set_rules(t) && set_callbacks(t, sockets) ? 0 : -ENOMEM;
 }
 
-/* ---- while it runs ---------------------------------------------------------------------- */
+/* ---- while it runs ----------------------------------------------------------------------- */
 
 void http_transfer_flush(struct http_transfer *t)
 {
@@ -214,7 +214,7 @@ void http_transfer_resume(struct http_transfer *t)
     }
 }
 
-/* ---- after ------------------------------------------------------------------------------ */
+/* ---- after ------------------------------------------------------------------------------- */
 
 static enum http_end end_of(const struct http_transfer *t, CURLcode code)
 {

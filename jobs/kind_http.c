@@ -50,8 +50,7 @@ struct exchange {
     struct http_response response;
 };
 
-/* ---- what is sent -------------------------------------------------------------------------
- */
+/* ---- what is sent ------------------------------------------------------------------------ */
 
 static bool is_name_of(const char *line, const char *name)
 {
@@ -142,8 +141,7 @@ static void drop_lines(char **lines, const char *name)
     lines[to] = NULL;
 }
 
-/* ---- what it means --------------------------------------------------------------------------
- */
+/* ---- what it means ----------------------------------------------------------------------- */
 
 static bool is_among(const int *codes, unsigned count, int code)
 {
@@ -264,8 +262,7 @@ static void conclude(struct exchange *x)
     put_result(x);
 }
 
-/* ---- one transfer
- * ----------------------------------------------------------------------------- */
+/* ---- one transfer ------------------------------------------------------------------------ */
 
 static int save_chunk(void *ctx, const void *data, size_t len)
 {
@@ -353,8 +350,7 @@ static bool transfer(struct exchange *x)
     return r == 0;
 }
 
-/* ---- redirects
- * ---------------------------------------------------------------------------------- */
+/* ---- redirects --------------------------------------------------------------------------- */
 
 static bool is_redirect(const struct exchange *x)
 {
@@ -407,8 +403,7 @@ static bool go_on(struct exchange *x)
     return true;
 }
 
-/* ---- the attempt
- * --------------------------------------------------------------------------------- */
+/* ---- the attempt ------------------------------------------------------------------------- */
 
 /* false: there is an outcome. */
 static bool prepare(struct exchange *x)

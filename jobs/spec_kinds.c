@@ -22,7 +22,7 @@ static bool given(const json_t *object, const char *key)
     return value != NULL && !json_is_null(value);
 }
 
-/* ---- exec ----------------------------------------------------------------------------- */
+/* ---- exec -------------------------------------------------------------------------------- */
 
 static int take_arg(const json_t *value, size_t bytes_min, char **ret,
                     const struct spec_place *place, struct spec_fault *fault)
@@ -155,7 +155,7 @@ int spec_check_exec(const json_t *json, void *object, const struct spec_place *p
     return 0;
 }
 
-/* ---- http ----------------------------------------------------------------------------- */
+/* ---- http -------------------------------------------------------------------------------- */
 
 int spec_read_url(const struct spec_field *field, const json_t *value, void *object,
                   const struct spec_place *place, struct spec_fault *fault)
@@ -283,7 +283,7 @@ int spec_check_http(const json_t *json, void *object, const struct spec_place *p
     return given(json, "json") ? add_content_type(http) : 0;
 }
 
-/* ---- file ----------------------------------------------------------------------------- */
+/* ---- file -------------------------------------------------------------------------------- */
 
 const struct spec_digest spec_digests[] = {
     {"sha256", 32},   {"sha1", 20},       {"sha224", 28},     {"sha384", 48},
@@ -374,7 +374,7 @@ int spec_check_file(const json_t *json, void *object, const struct spec_place *p
     return file->op == FILE_ARCHIVE && file->format == NULL ? -ENOMEM : 0;
 }
 
-/* ---- common --------------------------------------------------------------------------- */
+/* ---- common ------------------------------------------------------------------------------ */
 
 int spec_read_durability(const struct spec_field *field, const json_t *value, void *object,
                          const struct spec_place *place, struct spec_fault *fault)

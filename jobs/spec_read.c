@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- one reader a type ---------------------------------------------------------------- */
+/* ---- one reader a type ------------------------------------------------------------------- */
 
 #define READER_ARGS                                                                            \
     const struct spec_field *field, const json_t *value, void *object,                         \
@@ -333,8 +333,7 @@ static const spec_read_fn readers[SPEC_TYPES] = {
     [SPEC_OBJECT] = read_object,
 };
 
-/* ---- the doors ----------------------------------------------------------------------------
- */
+/* ---- the doors --------------------------------------------------------------------------- */
 
 static const struct spec_field *find_field(const struct spec_table *table, const char *key)
 {

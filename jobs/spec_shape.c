@@ -7,7 +7,7 @@
 #include <stdarg.h>
 #include <string.h>
 
-/* ---- the place and the reason ------------------------------------------------------- */
+/* ---- the place and the reason ------------------------------------------------------------ */
 
 static void put_place(struct buf *b, const struct spec_place *place)
 {
@@ -157,7 +157,7 @@ int spec_refuse_shape(const struct spec_field *field, const json_t *value,
     return spec_refuse(place, fault, "%s", buf_str(&b));
 }
 
-/* ---- a field that no row names ---------------------------------------------------------- */
+/* ---- a field that no row names ----------------------------------------------------------- */
 
 #define SUGGEST_BYTES_MAX 32
 #define SUGGEST_DISTANCE_MAX 2

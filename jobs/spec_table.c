@@ -24,7 +24,7 @@ static const char *const algorithms[] = {
     "sha256",   "sha1",     "sha224",     "sha384",     "sha512", "sha512-256", "sha3-256",
     "sha3-384", "sha3-512", "blake2b512", "blake2s256", "md5",    NULL};
 
-/* ---- exec ----------------------------------------------------------------------------- */
+/* ---- exec -------------------------------------------------------------------------------- */
 
 static const struct spec_field limits_rows[] = {
     {.name = "memory",
@@ -132,7 +132,7 @@ static const struct spec_field exec_rows[] = {
 };
 static const struct spec_table exec_table = {ROWS(exec_rows), spec_check_exec};
 
-/* ---- http ----------------------------------------------------------------------------- */
+/* ---- http -------------------------------------------------------------------------------- */
 
 static const struct spec_field http_rows[] = {
     {.name = "method",
@@ -201,7 +201,7 @@ static const struct spec_field http_rows[] = {
 };
 static const struct spec_table http_table = {ROWS(http_rows), spec_check_http};
 
-/* ---- file ----------------------------------------------------------------------------- */
+/* ---- file -------------------------------------------------------------------------------- */
 
 static const struct spec_field file_rows[] = {
     {.name = "op",
@@ -255,7 +255,7 @@ static const struct spec_field file_rows[] = {
 };
 static const struct spec_table file_table = {ROWS(file_rows), spec_check_file};
 
-/* ---- common --------------------------------------------------------------------------- */
+/* ---- common ------------------------------------------------------------------------------ */
 
 static const struct spec_field retry_rows[] = {
     {.name = "max_attempts",

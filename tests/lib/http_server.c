@@ -43,7 +43,7 @@ struct request {
     bool close;
 };
 
-/* ---- reading ---------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------------- */
 
 /* false: the peer is gone, or we are to stop. */
 static bool read_more(struct connection *c)
@@ -112,7 +112,7 @@ static long query_number(const struct request *request, const char *name, long o
     return at != NULL ? strtol(at + strlen(name) + 1, NULL, 10) : otherwise;
 }
 
-/* ---- answering -------------------------------------------------------------------------- */
+/* ---- answering --------------------------------------------------------------------------- */
 
 static void send_text(struct connection *c, const char *data, size_t len)
 {
@@ -310,7 +310,7 @@ static const struct {
     {"/", answer_not_found},
 };
 
-/* ---- tasks ------------------------------------------------------------------------------ */
+/* ---- tasks ------------------------------------------------------------------------------- */
 
 static void count_request(struct http_server *server)
 {

@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- the guard ---- */
+/* ---- the guard --------------------------------------------------------------------------- */
 
 static bool is_free(const struct http_guard *guard, const char *text)
 {
@@ -144,8 +144,7 @@ START_TEST(what_is_no_internet_address_is_denied)
 }
 END_TEST
 
-/* ---- URLs
- * ------------------------------------------------------------------------------------ */
+/* ---- URLs -------------------------------------------------------------------------------- */
 
 START_TEST(a_url_is_read_as_it_will_be_connected)
 {
@@ -193,7 +192,7 @@ START_TEST(origins_are_scheme_host_and_port)
 }
 END_TEST
 
-/* ---- results ---- */
+/* ---- results ----------------------------------------------------------------------------- */
 
 static void check_headers(const char *lines, size_t len, const char *wanted)
 {
@@ -221,8 +220,7 @@ START_TEST(only_what_is_a_header_field_is_told_as_one)
 }
 END_TEST
 
-/* ---- names
- * ----------------------------------------------------------------------------------- */
+/* ---- names ------------------------------------------------------------------------------- */
 
 /* A resolver that answers when a byte can be read from the gate. */
 static int gate[2];
