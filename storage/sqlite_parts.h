@@ -99,7 +99,8 @@ struct sqlite_reader {
 
 struct sqlite_store {
     struct store base;
-    sqlite3 *db; /* the only connection that writes and checkpoints */
+    sqlite3 *db;      /* the only connection that writes and checkpoints */
+    const char *path; /* of the database, as SQLite resolved it */
     int dir_fd, lock_fd;
     bool refuses;       /* a sync failed: what is on disk is not known before the next open */
     bool syncs_commits; /* how PRAGMA synchronous stands */

@@ -137,8 +137,8 @@ int sqlite_reader_open(struct store *store, struct store_reader **ret)
     if (!r)
         return -ENOMEM;
 
-    int rc = sqlite3_open_v2(sqlite3_db_filename(s->db, "main"), &db,
-                             SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, SQLITE_VFS);
+    int rc =
+        sqlite3_open_v2(s->path, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, SQLITE_VFS);
     int result = sqlite_errno(db, rc);
 
     if (result == 0)

@@ -4,10 +4,11 @@
  * one time (the WAL-reset race). Here the writer's connection alone does both: automatic
  * checkpoints are off, readers are read-only and do not checkpoint when they close (I2).
  *
- * Idle, the log is copied above WAL_IDLE_BYTES. Under load nobody is ever idle, so a commit
- * copies first when the log has passed WAL_BOUND_BYTES; a larger log means fewer copies of
- * pages that change often. Above WAL_LONG_BYTES the log was held up by a reader: then it is
- * emptied, waiting up to WAL_WAIT_MS for readers.
+ * Idle, the log is copied above WAL_IDLE_BYTES: a copy costs a few milliseconds, which a single
+ * client that submits one job after another should meet once in hundreds. Under load nobody is
+ * ever idle, so a commit copies first when the log has passed WAL_BOUND_BYTES; a larger log
+ * means fewer copies of pages that change often. Above WAL_LONG_BYTES the log was held up by a
+ * reader: then it is emptied, waiting up to WAL_WAIT_MS for readers.
  *
  * A log that was emptied by copying is written again from its start. That is worth having:
  * writing over bytes that exist, fdatasync has no new length to record, and a single commit
@@ -24,8 +25,11 @@
 #include <sys/statvfs.h>
 
 #define WAL_WARM_BYTES (8 * 1024 * 1024)
+#define WAL_WARM_STEP_BYTES                                                                    \
+    (1024 * 1024)        /* a time, so that a commit that comes waits little                   \
+                          */
 #define WAL_WARM_ROOM 16 /* the disk must have so many times that */
-#define WAL_IDLE_BYTES (4 * 1024 * 1024)
+#define WAL_IDLE_BYTES WAL_WARM_BYTES
 #define WAL_BOUND_BYTES (24 * 1024 * 1024)
 #define WAL_LONG_BYTES (64 * 1024 * 1024)
 #define WAL_STEP_BYTES (8 * 1024 * 1024) /* between two tries against a reader in the way */
@@ -110,7 +114,8 @@ static void wal_warm(struct sqlite_store *s)
 
     if (!log || size == 0 || size >= WAL_WARM_BYTES || !has_room(s))
         return;
-    for (; size < WAL_WARM_BYTES && rc == SQLITE_OK; size += ZEROS_BYTES)
+    for (uint64_t end = size + WAL_WARM_STEP_BYTES; size < end && rc == SQLITE_OK;
+         size += ZEROS_BYTES)
         rc = log->pMethods->xWrite(log, zeros, ZEROS_BYTES, (sqlite3_int64)size);
     if (log->pMethods->xSync(log, SQLITE_SYNC_NORMAL) != SQLITE_OK)
         s->refuses = true;

@@ -186,8 +186,11 @@ static int connection_open(struct sqlite_store *s, const char *dir, char *why)
     int rc = sqlite3_open_v2(path, &s->db, flags, SQLITE_VFS);
     int r = sqlite_errno(s->db, rc);
 
+    if (r < 0)
+        return explain_sqlite(s, r, dir, why);
     sqlite3_extended_result_codes(s->db, 1);
-    return r < 0 ? explain_sqlite(s, r, dir, why) : 0;
+    s->path = sqlite3_db_filename(s->db, "main");
+    return 0;
 }
 
 /* The version that is there, if this build may touch it. */
@@ -212,15 +215,14 @@ static int version_read(struct sqlite_store *s, const char *dir, unsigned *ret, 
 static int copy_before(struct sqlite_store *s, unsigned version)
 {
     char name[64], partial[80];
-    const char *path = sqlite3_db_filename(s->db, "main");
 
     snprintf(name, sizeof name, DB_NAME ".v%u", version);
     snprintf(partial, sizeof partial, "%s.partial", name);
     if (unlinkat(s->dir_fd, partial, 0) < 0 && errno != ENOENT)
         return -errno;
 
-    char *sql = sqlite3_mprintf("VACUUM INTO '%.*q%q'", (int)(strlen(path) - strlen(DB_NAME)),
-                                path, partial);
+    char *sql = sqlite3_mprintf("VACUUM INTO '%.*q%q'",
+                                (int)(strlen(s->path) - strlen(DB_NAME)), s->path, partial);
     int r = sql ? sqlite_run(s->db, sql) : -ENOMEM;
 
     sqlite3_free(sql);

@@ -255,6 +255,19 @@ static double life_round(struct bench *b, size_t batch)
     return per_s(count, start);
 }
 
+/* As retention does: what ended first goes first. */
+static double delete_round(struct bench *b, size_t batch)
+{
+    uint64_t start = clock_mono_ns(), count = 0;
+
+    while (clock_mono_ns() - start < round_ns && count + batch <= b->begun_id) {
+        for (size_t i = 0; i < batch; i++)
+            b->changes[i] = (struct change){.kind = CHANGE_JOB_DELETE, .id = ++count};
+        MUST(store_commit(b->store, b->changes, batch, true) == 0);
+    }
+    return per_s(count, start);
+}
+
 static struct store *bench_open(void)
 {
     struct store *store = NULL;
@@ -482,8 +495,10 @@ static void bench_all(struct bench *b, uint64_t backlog)
     report("fdatasync", rate, "1/s", 0);
     idle(b);
     bench_inserts(b, rate);
+    idle(b);
     report("store_insert_relaxed_1", insert_round(b, 1, false), "jobs/s", 0);
     bench_lives(b);
+    report("store_delete_100", delete_round(b, 100), "jobs/s", 0);
     bench_cpu(b);
     report("store_open", open_ms(b), "ms", 0);
     store_close(b->store);

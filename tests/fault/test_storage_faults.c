@@ -119,6 +119,7 @@ static const struct call {
     {"delete", SHIM_DELETE, SQLITE_IOERR_DELETE},
     {"read", SHIM_READ, SQLITE_IOERR_READ},
     {"shared memory", SHIM_SHM, SQLITE_IOERR_SHMMAP},
+    {"allocation", SHIM_MEMORY, SQLITE_NOMEM},
 };
 
 START_TEST(each_call_to_the_system_may_fail_once)

@@ -32,6 +32,7 @@ struct op {
 };
 
 static sqlite3_vfs *real_vfs;
+static sqlite3_mem_methods real_memory;
 static char names[FILES_MAX][NAME_BYTES];
 static unsigned names_count;
 static struct op *ops;
@@ -240,12 +241,28 @@ static int shim_delete(sqlite3_vfs *vfs, const char *path, int sync_dir)
     return rc;
 }
 
+static void *shim_malloc(int size)
+{
+    return op_fails(SHIM_MEMORY) ? NULL : real_memory.xMalloc(size);
+}
+
+static void *shim_realloc(void *old, int size)
+{
+    return op_fails(SHIM_MEMORY) ? NULL : real_memory.xRealloc(old, size);
+}
+
 void shim_install(void)
 {
     static sqlite3_vfs shim;
+    static sqlite3_mem_methods memory;
 
     if (real_vfs)
         return;
+    sqlite3_config(SQLITE_CONFIG_GETMALLOC, &real_memory);
+    memory = real_memory;
+    memory.xMalloc = shim_malloc;
+    memory.xRealloc = shim_realloc;
+    ck_assert_int_eq(sqlite3_config(SQLITE_CONFIG_MALLOC, &memory), SQLITE_OK);
     real_vfs = sqlite3_vfs_find(SQLITE_VFS);
     shim = *real_vfs; /* with its name, so that the store finds this one first */
     shim.szOsFile += (int)sizeof(struct shim_file);

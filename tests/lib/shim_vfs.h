@@ -16,6 +16,7 @@ enum shim_op {
     SHIM_OPEN,
     SHIM_READ,
     SHIM_SHM,
+    SHIM_MEMORY, /* an allocation of SQLite; whatever rc, there is none */
     SHIM_OP_COUNT
 };
 

@@ -381,7 +381,7 @@ START_TEST(the_log_stays_bounded_though_nobody_is_ever_idle)
     ck_assert_uint_gt(info.file_bytes, 60 << 20);
     store_tend(store);
     store_info(store, &info);
-    ck_assert_uint_lt(info.wal_bytes, 5 << 20);
+    ck_assert_uint_lt(info.wal_bytes, 9 << 20);
     store_close(store);
     stored_dir_remove(dir);
 }
@@ -394,11 +394,17 @@ START_TEST(an_idle_writer_lengthens_a_short_log_once)
     struct store *store = stored_open(dir);
 
     ck_assert_int_eq(stored_insert_many(store, 1, 1), 0);
-    store_tend(store);
-    ck_assert_int_ge(size_of("stint.db-wal"), 8 << 20);
+    for (int64_t size = 0; size < 8 << 20;) {
+        int64_t before = size;
+
+        store_tend(store);
+        size = size_of("stint.db-wal");
+        ck_assert_int_gt(size, before);
+        ck_assert_int_le(size, before + (2 << 20));
+    }
     ck_assert_int_eq(stored_insert_many(store, 2, 1), 0);
     store_tend(store);
-    ck_assert_int_lt(size_of("stint.db-wal"), (8 << 20) + 65536);
+    ck_assert_int_lt(size_of("stint.db-wal"), (9 << 20) + 65536);
     ck_assert(has_job(store, 1) && has_job(store, 2));
     store_close(store);
     store = stored_open(dir);
