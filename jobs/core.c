@@ -229,16 +229,19 @@ static void expire(struct core *core, struct core_update *u, uint32_t index, int
         end_waiting(core, u, index, JOB_FAILED, REASON_TIMEOUT_TOTAL, now_ms);
 }
 
+static bool has_expired(const struct core *core, uint32_t index, int64_t now_ms)
+{
+    const struct entry *e = core_entry(core, index);
+    int64_t at_ms = entry_expiry_ms(e, core_extra(core, e));
+
+    return at_ms && at_ms < now_ms;
+}
+
 static uint32_t expired_peek(const struct core *core, int64_t now_ms)
 {
     uint32_t index = order_peek(&core->expiry);
 
-    if (index == ENTRY_NONE)
-        return ENTRY_NONE;
-
-    const struct entry *e = core_entry(core, index);
-
-    return entry_expiry_ms(e, core_extra(core, e)) < now_ms ? index : ENTRY_NONE;
+    return index != ENTRY_NONE && has_expired(core, index, now_ms) ? index : ENTRY_NONE;
 }
 
 static uint32_t due_peek(const struct core *core, int64_t now_ms)
@@ -265,6 +268,8 @@ static uint32_t open_kinds(const struct core *core)
     return kinds;
 }
 
+/* A job may have come back to its queue in this very round, too late: after a tick there can
+ * still be ready jobs whose time has passed. */
 static int start_one(struct core *core, struct core_update *u, uint32_t index, int64_t now_ms)
 {
     struct entry *e = core_entry(core, index);
@@ -272,6 +277,10 @@ static int start_one(struct core *core, struct core_update *u, uint32_t index, i
     if (change_reserve(core, u, queue_lane_of(&core->queues, e)) < 0 ||
         entry_extend(&core->queues.entries, e) < 0)
         return -ENOMEM;
+    if (has_expired(core, index, now_ms)) {
+        expire(core, u, index, now_ms);
+        return 0;
+    }
 
     struct change_touch *t = change_begin(core, u, index);
 

@@ -399,6 +399,24 @@ START_TEST(a_retrying_job_whose_time_passes_fails)
 }
 END_TEST
 
+START_TEST(a_job_that_comes_back_too_late_does_not_start_again)
+{
+    struct outcome shutdown = {.kind = OUTCOME_STOPPED, .reason = REASON_SHUTDOWN};
+    struct job *job;
+
+    play_begin(&wide);
+    job = row(KIND_EXEC, "default", NULL);
+    job->retry_until_at_ms = play.now_ms + 2000;
+    submit_keep(job, false);
+    story_skip();
+    play.now_ms += 2001;
+    step_keep(finished(1, 1, &shutdown));
+    story_is("[2001] job 1 returned: queued shutdown, attempt 0, fence 1\n"
+             "[2001] job 1 ended: failed timeout_total, attempt 0, fence 1\n");
+    play_end();
+}
+END_TEST
+
 /* ----- cancel, hold ----- */
 
 START_TEST(a_waiting_job_is_cancelled_at_once)
@@ -926,7 +944,8 @@ int main(void)
         the_third_crash_is_poison, the_end_of_an_older_attempt_changes_nothing,
         an_attempt_ends_once, a_target_may_ask_for_a_longer_wait_but_not_for_years,
         no_attempt_begins_after_retry_for, a_retrying_job_whose_time_passes_fails,
-        a_waiting_job_is_cancelled_at_once, a_running_job_is_asked_to_stop_and_then_cancelled,
+        a_job_that_comes_back_too_late_does_not_start_again, a_waiting_job_is_cancelled_at_once,
+        a_running_job_is_asked_to_stop_and_then_cancelled,
         a_success_after_a_cancel_is_a_success, a_cancelled_job_does_not_come_back_after_a_crash,
         hold_and_release_may_be_asked_twice, a_held_job_keeps_its_time,
         retry_now_ends_the_wait_of_a_retrying_job_only,
