@@ -90,8 +90,8 @@ tidy: ## clang-tidy over the whole house
 asan tsan: ## the C tests under ASan and UBSan, or under TSan
 	@$(MAKE) --no-print-directory VARIANT=$@ -j$$(nproc) tests
 	@tests/run.sh san build/$@
-bench: all $(BENCHES) ## figures of the whole daemon beside the machine's floors
-	@tests/bench/run.sh $(B)
+bench: all $(BENCHES) ## figures of the whole daemon beside the machine's floors (BENCH=-quick)
+	@tests/bench/run.sh $(BENCH) $(B)
 bench-scheduler: all $(BENCHES) ## figures of the scheduler beside its peers
 	@tests/bench/scheduler.sh $(B)
 fuzzers: ## build the fuzzers without running them

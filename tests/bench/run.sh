@@ -1,0 +1,176 @@
+#!/bin/bash
+# run.sh [-quick] BUILD-DIR: figures of the whole daemon, each beside the machine's own
+# floor, measured in turn with it so that both see the same disk and the same neighbours.
+#
+#     floor<TAB>id<TAB>value<TAB>unit
+#     bench<TAB>id<TAB>value<TAB>unit<TAB>ratio to its floor, or -<TAB>name of that floor
+#
+# Each is the median of so many rounds. The daemon works in a scratch folder below BENCH_DIR
+# (default: bench beside BUILD-DIR), which must lie on the disk that is to be measured; all is
+# gone at the end, also after an interrupt. ONLY=pattern keeps the steps whose name matches.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+rounds=5 seconds=1.5 floor_seconds=0.5 idle_jobs=300
+if [ "${1:-}" = -quick ]; then
+    rounds=3 seconds=0.5 floor_seconds=0.2 idle_jobs=100
+    shift
+fi
+build=$(realpath "${1:?usage: run.sh [-quick] BUILD-DIR}")
+parent=${BENCH_DIR:-$(dirname "$build")/bench}
+mkdir -p "$parent"
+scratch=$(mktemp -d "$parent/run.XXXXXX")
+socket=$scratch/s
+daemon=
+export STINTD_CONFIG=/dev/null STINTD_HTTP_ALLOW=127.0.0.0/8 STINTD_DAEMON_LOG_LEVEL=warn
+
+end() {
+    local status=$?
+    trap - EXIT INT TERM
+    stop || true
+    rm -rf "$scratch"
+    exit "$status"
+}
+trap end EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# --- the daemon ---
+
+# start [SETTING=VALUE...]: on an empty store.
+start() {
+    stop
+    rm -rf "$scratch/state"
+    env "$@" setpriv --pdeathsig KILL "$build/stintd" --state "$scratch/state" \
+        --socket "$socket" 2>>"$scratch/log" &
+    daemon=$!
+    curl -sf --retry 200 --retry-connrefused --retry-all-errors --retry-delay 0 \
+        --retry-max-time 20 --unix-socket "$socket" http://localhost/readyz >/dev/null
+}
+
+stop() {
+    [ -n "$daemon" ] || return 0
+    kill "$daemon" 2>/dev/null || true
+    wait "$daemon" || echo "# stintd ended with $?" >&2
+    daemon=
+    if [ -s "$scratch/log" ]; then
+        sed 's/^/# /' "$scratch/log" >&2
+        : >"$scratch/log"
+    fi
+}
+
+# --- values ---
+
+# note FILE: adds a measured value to those of this name; median FILE: their median.
+note() { cat >>"$scratch/v.$1"; }
+median() {
+    sort -g "$scratch/v.$1" | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'
+}
+value() { awk -F'\t' -v key="$1" '$1 == key { print $2 }' "$scratch/out"; }
+
+# bench ID VALUE UNIT [FLOOR-ID]
+bench() {
+    local ratio=- floor=-
+    if [ -n "${4:-}" ]; then
+        floor=$4
+        ratio=$(awk -v a="$2" -v b="$(median "floor.$4")" 'BEGIN { printf "%.3f", a / b }')
+    fi
+    printf 'bench\t%s\t%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "$ratio" "$floor"
+}
+
+# floor WHAT: one round of a floor.
+floor() {
+    "$build/tests/bench/floors" -dir "$scratch" -seconds "$floor_seconds" "$1" >"$scratch/out"
+    awk -F'\t' '{ print $3 }' "$scratch/out" | note "floor.${1//:/_}"
+}
+floor_tell() { printf 'floor\t%s\t%s\t%s\n' "$1" "$(median "floor.$1")" "$2"; }
+
+load() { "$build/tests/bench/http_load" -to "$socket" -pid "$daemon" "$@" >"$scratch/out"; }
+
+wanted() { [[ $1 =~ ${ONLY:-.} ]]; }
+
+# --- steps ---
+
+# submit ID FLOOR UNIT LOAD-ARGUMENT...: submission alone; the jobs are kept from running.
+submit() {
+    local id=$1 floor=$2
+    shift 2
+    wanted "$id" || return 0
+    start
+    for _ in $(seq "$rounds"); do
+        floor "$floor"
+        load -seconds "$seconds" "$@"
+        value rate | note "$id"
+        value p50_us | note "$id.p50"
+        value cpu_s_10k | note "$id.cpu"
+    done
+    stop
+    floor_tell "${floor//:/_}" 1/s
+    bench "$id" "$(median "$id")" jobs/s "${floor//:/_}"
+    bench "${id}_p50_us" "$(median "$id.p50")" us
+    bench "${id}_cpu_per_10k" "$(median "$id.cpu")" s
+}
+
+# commands AT-ONCE JOBS: real commands from submission to end.
+commands() {
+    local id=exec_true_$1
+    wanted "$id" || return 0
+    start "STINTD_EXEC_CONCURRENCY=$1"
+    for _ in $(seq "$rounds"); do
+        floor "spawn:$1"
+        load -drain -connections 1 -batch "$2" -jobs "$2"
+        value rate | note "$id"
+        value cpu_s_10k | note "$id.cpu"
+    done
+    stop
+    floor_tell "spawn_$1" 1/s
+    bench "$id" "$(median "$id")" jobs/s "spawn_$1"
+    bench "${id}_cpu_per_10k" "$(median "$id.cpu")" s
+}
+
+latency() {
+    wanted "latency_idle$2" || return 0
+    start
+    "$build/tests/bench/http_idle" -to "$socket" -jobs "$idle_jobs" "$1" >"$scratch/out"
+    stop
+    bench "latency_idle$2_p50_us" "$(value p50_us)" us
+    bench "latency_idle$2_p99_us" "$(value p99_us)" us
+}
+
+rest() {
+    wanted rest || return 0
+    rm -rf "$scratch/state"
+    "$build/tests/bench/http_start" -rounds "$rounds" -rest 3 "$socket" "$build/stintd" \
+        --state "$scratch/state" --socket "$socket" >"$scratch/out" 2>>"$scratch/log"
+    bench start_to_ready_ms "$(value ready_ms)" ms
+    bench idle_rss_mb "$(value rss_mb)" MB
+    bench idle_cpu_percent "$(value cpu_percent)" %
+    bench idle_threads "$(value threads)" threads
+    strip -o "$scratch/stripped" "$build/stintd"
+    bench binary_kb "$(($(stat -c %s "$scratch/stripped") / 1000))" kB
+}
+
+crowd() {
+    wanted crowd || return 0
+    start
+    "$build/tests/bench/http_crowd" -to "$socket" -pid "$daemon" http >"$scratch/out"
+    bench http_1000_mb "$(value grown_mb)" MB
+    bench http_1000_threads "$(value threads)" threads
+    bench http_1000_at_once "$(value most)" jobs
+    start
+    "$build/tests/bench/http_crowd" -to "$socket" -pid "$daemon" wait >"$scratch/out"
+    stop
+    bench wait_1000_mb "$(value grown_mb)" MB
+    bench wait_1000_threads "$(value threads)" threads
+    bench wait_1000_answered_ms "$(value answered_ms)" ms
+}
+
+submit submit_1 sync -connections 1
+submit submit_64 sqlite:64 -connections 64
+submit submit_batch_100 sqlite:100 -connections 4 -batch 100
+commands 16 1000
+commands 64 1000
+latency http ""
+latency exec _exec
+rest
+crowd
