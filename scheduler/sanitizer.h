@@ -50,6 +50,8 @@ struct sanitizer {
 static inline void sanitizer_thread_init(struct sanitizer *thread)
 {
     thread->fiber = __tsan_get_current_fiber();
+    /* Its thread-local memory, errno for one, is set up: every task that comes here knows. */
+    __tsan_release(thread);
 }
 static inline void sanitizer_task_init(struct sanitizer *task, const char *name)
 {
@@ -65,8 +67,8 @@ static inline void sanitizer_task_deinit(struct sanitizer *task)
 }
 static inline void sanitizer_to_task(struct sanitizer *thread, struct sanitizer *task)
 {
-    (void)thread;
     __tsan_switch_to_fiber(task->fiber, __tsan_switch_to_fiber_no_sync);
+    __tsan_acquire(thread);
 }
 static inline void sanitizer_to_thread(struct sanitizer *task, struct sanitizer *thread,
                                        bool last)

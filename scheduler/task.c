@@ -86,8 +86,12 @@ static struct task *refill(struct processor *p)
     spin_lock(&store.lock);
     if (store.free.len == 0)
         slab_new();
-    for (unsigned i = 0; i < TASK_CACHE_MAX / 2 && store.free.len > 0; i++)
-        cache_push(p, task_list_pop(&store.free));
+    for (unsigned i = 0; i < TASK_CACHE_MAX / 2 && store.free.len > 0; i++) {
+        struct task *t = task_list_pop(&store.free);
+
+        sanitizer_give(t);
+        cache_push(p, t);
+    }
     spin_unlock(&store.lock);
     return cache_pop(p);
 }
