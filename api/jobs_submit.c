@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+OWN_DEFINE(struct job, job_free);
+
 /* Of a batch that is refused, so many places are named. */
 #define ERRORS_SHOWN_MAX 20
 #define KEY_BYTES_MAX 255
@@ -364,18 +366,6 @@ static void answer_items(struct request *q, const struct batch *batch, uint64_t 
     reply_json(q, batch->wrong > 0 ? 200 : 201, &b);
 }
 
-static void answer_one(struct request *q, uint64_t id)
-{
-    struct job *job = NULL;
-
-    int r = engine_get(api_of(q)->options.engine, id, &job);
-    if (r != 0)
-        problem_engine(q, r, NULL);
-    else
-        jobs_answer(q, 201, job);
-    job_free(job);
-}
-
 static void answer_minimal(struct request *q, uint64_t id)
 {
     OWN_BUF struct buf b = BUF_INIT;
@@ -387,35 +377,46 @@ static void answer_minimal(struct request *q, uint64_t id)
     reply_json(q, 201, &b);
 }
 
-static void answer(struct request *q, const struct batch *batch, uint64_t first_id,
-                   int64_t wait_ms)
+static void answer_one(struct request *q, const struct job *job, int64_t wait_ms)
 {
-    if (batch->many) {
-        answer_items(q, batch, first_id);
-        return;
-    }
     if (wait_ms > 0) {
-        jobs_answer_wait(q, first_id, wait_ms, true);
+        jobs_answer_wait(q, job->id, wait_ms, true);
         return;
     }
-    reply_header(q, "Location", WIRE_JOBS "/%llu", (unsigned long long)first_id);
+    reply_header(q, "Location", WIRE_JOBS "/%llu", (unsigned long long)job->id);
     if (q->headers[HEADER_PREFER] != NULL && prefer_minimal(q->headers[HEADER_PREFER]))
-        answer_minimal(q, first_id);
+        answer_minimal(q, job->id);
     else
-        answer_one(q, first_id);
+        jobs_answer(q, 201, job);
 }
 
-static void submit(struct request *q, struct batch *batch, int64_t wait_ms)
+static void tell_replayed(struct request *q, bool replayed)
 {
-    char room[KEY_BYTES_MAX + 1];
-    struct submit_options options = {.key = NULL};
-    uint64_t first_id = 0;
+    if (replayed)
+        reply_header(q, "Idempotency-Replayed", "true");
+}
+
+static void submit_one(struct request *q, struct batch *batch,
+                       const struct submit_options *options, int64_t wait_ms)
+{
+    OWN(job_free) struct job *job = NULL;
     bool replayed = false;
 
-    if (!read_key(q, room, &options.key))
+    int r = engine_submit_one(api_of(q)->options.engine, TAKE(batch->specs[0]), options, &job,
+                              &replayed);
+    if (r != 0) {
+        problem_engine(q, r, NULL);
         return;
-    if (options.key != NULL)
-        options.fingerprint = fingerprint(q);
+    }
+    tell_replayed(q, replayed);
+    answer_one(q, job, wait_ms);
+}
+
+static void submit_many(struct request *q, struct batch *batch,
+                        const struct submit_options *options)
+{
+    uint64_t first_id = 0;
+    bool replayed = false;
 
     OWN(free) struct spec **specs = calloc(batch->count, sizeof *specs);
     if (specs == NULL) {
@@ -424,16 +425,30 @@ static void submit(struct request *q, struct batch *batch, int64_t wait_ms)
     }
     size_t count = gather(batch, specs);
     if (count > 0) {
-        int r = engine_submit(api_of(q)->options.engine, specs, count, &options, &first_id,
+        int r = engine_submit(api_of(q)->options.engine, specs, count, options, &first_id,
                               &replayed);
         if (r != 0) {
             problem_engine(q, r, NULL);
             return;
         }
     }
-    if (replayed)
-        reply_header(q, "Idempotency-Replayed", "true");
-    answer(q, batch, first_id, wait_ms);
+    tell_replayed(q, replayed);
+    answer_items(q, batch, first_id);
+}
+
+static void submit(struct request *q, struct batch *batch, int64_t wait_ms)
+{
+    char room[KEY_BYTES_MAX + 1];
+    struct submit_options options = {.key = NULL};
+
+    if (!read_key(q, room, &options.key))
+        return;
+    if (options.key != NULL)
+        options.fingerprint = fingerprint(q);
+    if (batch->many)
+        submit_many(q, batch, &options);
+    else
+        submit_one(q, batch, &options, wait_ms);
 }
 
 void jobs_submit(struct request *q)

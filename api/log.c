@@ -176,54 +176,47 @@ static int follow_attempt(struct follow *f)
     return 0;
 }
 
-/* 1: f is at an attempt that has more to say; 0: the job has ended and all was said. */
-static int follow_next(struct follow *f)
+/* One look at the job and at its log: 1 = look again, 0 = all was said. The order matters: only
+ * a log that is read after the job was seen without this attempt is surely complete. */
+static int follow_step(struct follow *f, uint64_t *again_ms)
 {
-    uint64_t again_ms = AGAIN_FIRST_MS;
+    OWN(job_free) struct job *job = NULL;
+    uint64_t deadline_ns = clock_mono_ns() + *again_ms * NS_PER_MS;
 
-    for (;;) {
-        OWN(job_free) struct job *job = NULL;
-        uint64_t deadline_ns = clock_mono_ns() + again_ms * NS_PER_MS;
-
-        int r = engine_wait(f->engine, f->q->id, deadline_ns, &job);
-        if (r < 0)
-            return r;
-        if (job == NULL) /* removed meanwhile: nothing more will come */
-            return 0;
-        if (job->fence > f->fence) {
-            if (f->one_attempt)
-                return 0;
-            /* One by one: a quick attempt may have come and gone while nobody looked. */
-            f->fence++;
-            f->offset = 0;
-            return 1;
-        }
-        if (job_state_is_final(job->state))
-            return 0;
-        /* Its log may have been opened since it was looked at. */
-        if (job_state_is_live(job->state))
-            return 1;
-        if (f->one_attempt && f->fence != 0)
-            return 0;
-        again_ms = again_ms * 2 < AGAIN_MAX_MS ? again_ms * 2 : AGAIN_MAX_MS;
+    int r = engine_wait(f->engine, f->q->id, deadline_ns, &job);
+    if (r >= 0 && f->fence != 0)
+        r = follow_attempt(f);
+    if (r < 0)
+        return r;
+    if (job != NULL && job->fence > f->fence && !(f->one_attempt && f->fence != 0)) {
+        /* One by one: a quick attempt may have come and gone while nobody looked. */
+        f->fence++;
+        f->offset = 0;
+        *again_ms = 0;
+        return 1;
     }
+    /* Gone, ended, or past the one attempt that was asked for. */
+    if (job == NULL || job->fence > f->fence || job_state_is_final(job->state) ||
+        (f->one_attempt && !job_state_is_live(job->state)))
+        return 0;
+    *again_ms = *again_ms == 0 ? AGAIN_FIRST_MS : *again_ms * 2;
+    if (*again_ms > AGAIN_MAX_MS)
+        *again_ms = AGAIN_MAX_MS;
+    return 1;
 }
 
 static int follow(void *arg)
 {
     struct follow *f = arg;
+    uint64_t again_ms = 0;
     int r = reply_stream(f->q, 200, LOG_TYPE, UINT64_MAX);
 
-    while (r == 0) {
-        if (f->fence != 0)
-            r = follow_attempt(f);
-        if (r == 0)
-            r = follow_next(f);
-        if (r == 0)
-            return 0;
-        r = r < 0 ? r : 0;
-    }
-    reply_break(f->q);
+    if (r == 0)
+        do
+            r = follow_step(f, &again_ms);
+        while (r > 0);
+    if (r < 0)
+        reply_break(f->q);
     return r;
 }
 

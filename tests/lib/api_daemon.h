@@ -125,6 +125,9 @@ static int api_daemon_root(void *arg)
     api_daemon_open(&g, store);
     api_daemon_ready();
     event_wait_shielded(&stintd.stop);
+    /* The one who set it has left the scheduler. */
+    pthread_mutex_lock(&stintd.lock);
+    pthread_mutex_unlock(&stintd.lock);
     ck_assert_int_eq(engine_drain(stintd.engine, clock_mono_ns()), 0);
     ck_assert_int_eq(api_drain(stintd.api, clock_mono_ns() + 10 * NS_PER_S), 0);
     api_close(stintd.api);
@@ -170,7 +173,9 @@ static inline void api_daemon_start(void)
 
 static inline void api_daemon_stop(void)
 {
+    pthread_mutex_lock(&stintd.lock);
     event_set(&stintd.stop);
+    pthread_mutex_unlock(&stintd.lock);
     ck_assert_int_eq(pthread_join(stintd.thread, NULL), 0);
     folder_remove(stintd.folder);
 }

@@ -40,6 +40,7 @@ struct api_server {
     int drained; /* what server_drain answered */
     struct server *server;
     struct event stop;
+    pthread_mutex_t stopping; /* the one who sets stop is still inside the scheduler */
     sem_t ready;
     pthread_t thread;
 };
@@ -73,6 +74,8 @@ static int api_server_root(void *arg)
     sem_post(&s->ready);
 
     event_wait_shielded(&s->stop);
+    pthread_mutex_lock(&s->stopping);
+    pthread_mutex_unlock(&s->stopping);
     s->drained = server_drain(s->server, clock_mono_ns() + s->drain_ms * NS_PER_MS);
     server_close(s->server);
     auth_close(auth);
@@ -114,6 +117,7 @@ static inline void api_server_start(struct api_server *s)
     o->send_timeout_ms = o->send_timeout_ms ? o->send_timeout_ms : 20000;
     s->drain_ms = s->drain_ms ? s->drain_ms : 5000;
     event_init(&s->stop);
+    pthread_mutex_init(&s->stopping, NULL);
     ck_assert_int_eq(sem_init(&s->ready, 0, 0), 0);
     ck_assert_int_eq(pthread_create(&s->thread, NULL, api_server_thread, s), 0);
     ck_assert_int_eq(sem_wait(&s->ready), 0);
@@ -121,7 +125,9 @@ static inline void api_server_start(struct api_server *s)
 
 static inline void api_server_stop(struct api_server *s)
 {
+    pthread_mutex_lock(&s->stopping);
     event_set(&s->stop);
+    pthread_mutex_unlock(&s->stopping);
     ck_assert_int_eq(pthread_join(s->thread, NULL), 0);
     sem_destroy(&s->ready);
     folder_remove(s->folder);
