@@ -77,8 +77,8 @@ static void note_refusal(struct http_transfer *t, const struct sockaddr *addr,
     else if (addr->sa_family == AF_INET6)
         inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)any)->sin6_addr, text, sizeof text);
     snprintf(t->refused, sizeof t->refused,
-             "refused to connect to %s (%s, in %s): only addresses named by allow in the "
-             "section [http] of the configuration may be",
+             "%s is %s (%s); allow in the section [http] of the configuration can let it "
+             "through",
              text, range->what, range->cidr);
 }
 

@@ -36,7 +36,8 @@
  *   makes a socket is where the guard is asked, with the very address that is connected next.
  *
  * Invariants
- *   P1  libcurl is called only by the pump's task, and never from inside one of its callbacks.
+ *   P1  the multi handle and its transfers are touched only by the pump's task, and never from
+ *       inside a callback of libcurl's. (Its URL parser has no state; http_url.c calls it.)
  *   P2  http_pump_run returns only after the pump has let go of the transfer: no callback can
  *       touch the request, the response or the sink after.
  *   P3  a connection exists only to an address that the guard let through.

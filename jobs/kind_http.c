@@ -243,7 +243,8 @@ static void conclude(struct exchange *x)
         return fail_save(x, response->sink_error);
     switch (response->end) {
     case HTTP_REFUSED:
-        return FAIL(x, OUTCOME_FAILED_FINAL, REASON_HTTP_REFUSED, "%s", response->error);
+        return FAIL(x, OUTCOME_FAILED_FINAL, REASON_HTTP_REFUSED, "was refused: %s",
+                    response->error);
     case HTTP_UNUSABLE:
         return FAIL(x, OUTCOME_FAILED_FINAL, REASON_HTTP_TRANSPORT, "cannot be sent: %s",
                     response->error);
