@@ -75,6 +75,7 @@ enum core_input_kind {
 struct core_submission {
     struct job *job; /* stays the caller's; core_rows fills it in */
     bool hold, relaxed;
+    bool wanted; /* by whoever submitted it, afterwards: its attempt must not take the row */
 };
 
 /* Borrowed until the update is kept or undone, with all it points at. */

@@ -185,6 +185,27 @@ static int submit(struct engine *e, struct core_submission *items, size_t count,
     return ENGINE_OK;
 }
 
+int engine_submit_one(struct engine *e, struct spec *spec, const struct submit_options *options,
+                      struct job **ret, bool *ret_replayed)
+{
+    struct core_submission *items = submissions_new(&spec, 1);
+    uint64_t id = 0;
+    int r = -ENOMEM;
+
+    spec_free(spec);
+    *ret_replayed = false;
+    if (items) {
+        items->wanted = true;
+        r = submit(e, items, 1, options, &id, ret_replayed);
+    }
+    if (r == ENGINE_OK && *ret_replayed)
+        r = engine_read_job(e, id, false, ret);
+    else if (r == ENGINE_OK)
+        *ret = TAKE(items->job);
+    submissions_free(items, 1);
+    return r;
+}
+
 int engine_submit(struct engine *e, struct spec **specs, size_t count,
                   const struct submit_options *options, uint64_t *ret_first_id,
                   bool *ret_replayed)

@@ -74,6 +74,12 @@ int engine_submit(struct engine *engine, struct spec **specs, size_t count,
                   const struct submit_options *options, uint64_t *ret_first_id,
                   bool *ret_replayed);
 
+/* Submits one. spec is taken whatever the answer; *ret is the caller's: the job as it was
+ * stored, or as it is now when replayed, which may be ENGINE_NOT_FOUND. */
+int engine_submit_one(struct engine *engine, struct spec *spec,
+                      const struct submit_options *options, struct job **ret,
+                      bool *ret_replayed);
+
 /* One job by id, with the newest commit; *ret is the caller's. */
 int engine_get(struct engine *engine, uint64_t id, struct job **ret);
 /* Parks until it is final or deadline_ns: ENGINE_OK or ENGINE_TIMEOUT, *ret is the job as it

@@ -293,8 +293,10 @@ static struct run *run_new(struct engine *e, const struct core_action *start)
         .max_attempts = RETRY_UNREAD, .base_ms = 5000, .factor = 2, .cap_ms = 3600000};
     atomic_init(&run->grace_ms, -1);
     atomic_init(&run->stop, 0);
-    if (start->submission)
+    if (start->submission && !start->submission->wanted)
         run->row = TAKE(start->submission->job);
+    else if (start->submission)
+        run->row = job_dup(start->submission->job); /* NULL: the store has it too */
     return run;
 }
 
