@@ -231,8 +231,14 @@ static void open_again(struct sim *s)
         sim_fail(s, "V6: the store cannot be loaded again");
         return;
     }
-    while ((r = commit_recover(s->commit, s->now_ms)) > 0)
-        sim_model_actions(s);
+    do {
+        if (sim_chance(s, 20))
+            fault_arm("store.commit", 1, -ENOSPC, false);
+        r = commit_recover(s->commit, s->now_ms);
+        fault_disarm_all();
+        if (r > 0)
+            sim_model_actions(s);
+    } while (r > 0 || r == -ENOSPC);
     if (r < 0)
         sim_fail(s, "V6: recovery failed");
 }
@@ -248,12 +254,15 @@ static void crash(struct sim *s)
     open_again(s);
 }
 
-/* What was stored and never answered is nobody's promise: the next answer sets it. */
-static void forget_keys(struct sim *s)
+/* What was stored and never answered is nobody's promise: the next answer sets it. A hold among
+ * it may even be released by now. */
+static void round_unanswered(struct sim *s)
 {
     for (size_t i = 0; i < s->items_len; i++) {
         if (s->item_keys[i] >= 0)
             s->keys[s->item_keys[i]] = (struct sim_key){.first_id = 0};
+        if (s->item_attempts[i] && s->item_attempts[i]->outcome.kind == OUTCOME_HOLD)
+            s->jobs[s->item_attempts[i]->id].holds++;
     }
 }
 
@@ -272,7 +281,7 @@ static void round_played(struct sim *s, enum fate fate, int r)
 {
     if (fate == FATE_CRASH_AFTER && r == 0) {
         sim_say(s, "the daemon dies before it answers");
-        forget_keys(s);
+        round_unanswered(s);
         crash(s);
     } else if (fate == FATE_CRASH_BEFORE) {
         sim_say(s, "the daemon dies before the commit");
@@ -293,6 +302,8 @@ static void play_round(struct sim *s)
     int r;
 
     s->round++;
+    if (s->now_ms > s->latest_ms)
+        s->latest_ms = s->now_ms;
     s->totals->rounds++;
     if (fate == FATE_REFUSED || fate == FATE_CRASH_BEFORE)
         fault_arm(points[sim_below(s, 3)], 1, -ENOSPC, false);

@@ -7,7 +7,7 @@
  *
  * V1  an acknowledged job is not in the store
  * V2  a final job changes, or is started
- * V3  a fence does not rise with a start
+ * V3  a fence does not rise with a start, or a crash is not counted once
  * V4  a start beyond a limit, in a paused queue, or after its time
  * V5  core_check() finds an invariant broken, or counts are not those of the store
  * V6  the core is not what a daemon loading the store would hold

@@ -157,6 +157,20 @@ static void ended(struct sim *s, const struct core_action *action)
     known->final = action->state;
 }
 
+static void crashed(struct sim *s, const struct core_action *action)
+{
+    bool counts = (action->kind == ACTION_RETURNED && action->reason == REASON_CRASHED) ||
+                  (action->kind == ACTION_ENDED && action->reason == REASON_POISON);
+    struct sim_job *known = &s->jobs[action->id];
+
+    if (!counts)
+        return;
+    if (action->crashes != known->crashes + 1)
+        sim_fail(s, "V3: job %llu has %u crashes after %u", ID(action->id), action->crashes,
+                 known->crashes);
+    known->crashes = action->crashes;
+}
+
 static void tell(struct sim *s, const struct core_action *a)
 {
     static const char *const words[] = {
@@ -177,6 +191,7 @@ void sim_model_actions(struct sim *s)
 
     for (size_t i = 0; i < count; i++) {
         tell(s, &actions[i]);
+        crashed(s, &actions[i]);
         if (actions[i].kind == ACTION_ENDED)
             ended(s, &actions[i]);
         else if (actions[i].kind == ACTION_STOP)
@@ -197,9 +212,11 @@ void sim_model_actions(struct sim *s)
 static void key_answered(struct sim *s, const struct commit_item *item, struct sim_key *key)
 {
     uint64_t first = item->input.submit.ret_first_id;
-    bool valid = key->first_id && s->now_ms < key->at_ms + COMMIT_REPLY_KEEP_MS;
+    bool valid = key->first_id && s->latest_ms < key->at_ms + COMMIT_REPLY_KEEP_MS;
 
-    if (item->answer == CORE_OK && valid && item->replayed != (first == key->first_id))
+    bool again = item->replayed && first == key->first_id;
+
+    if (item->answer == CORE_OK && valid && !again)
         sim_fail(s, "V7: a key was answered with %llu and with %llu", ID(key->first_id),
                  ID(first));
     if (item->answer == COMMIT_KEY_REUSED && key->fingerprint == item->fingerprint && valid)
@@ -341,8 +358,10 @@ void sim_model_reload(struct sim *s)
 
         if (job && job_state_is_final(job->state))
             known->final = job->state;
-        if (job)
+        if (job) {
             known->fence = job->fence;
+            known->crashes = job->crashes;
+        }
         known->holds += job && job->state == JOB_HELD;
     }
 }

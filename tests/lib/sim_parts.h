@@ -20,7 +20,8 @@ struct sim_job {
     bool acknowledged;    /* or found in the store after a crash */
     enum job_state final; /* 0 = not yet */
     uint32_t fence;       /* of its last start */
-    uint32_t holds;       /* attempts that asked for a human, whose release grants one more */
+    uint32_t crashes;
+    uint32_t holds; /* attempts that asked for a human, whose release grants one more */
 };
 
 struct sim_attempt {
@@ -41,7 +42,7 @@ struct sim_key {
 struct sim {
     uint64_t seed, round;
     struct rand rand;
-    int64_t now_ms;
+    int64_t now_ms, latest_ms; /* the latter never goes back: what was forgotten stays so */
     FILE *story;
     char *why;
     bool failed, settling;
