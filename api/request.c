@@ -12,6 +12,8 @@
 #include <strings.h>
 #include <unistd.h>
 
+#define REFUSALS_TOLD_A_SECOND 20
+
 /* One allocation: the half that handlers see, and the server's. */
 struct whole {
     struct request request;
@@ -211,9 +213,37 @@ static void find_route(struct request *q, const char *method)
     q->name = name;
 }
 
-static void refuse(struct request *q, enum auth_answer answer)
+/* Whether one more refusal of this second is to be told, and how many were not since the last.
+ */
+static bool may_tell(struct server *server, uint64_t *ret_left_out)
+{
+    uint64_t now_s = clock_mono_ns() / NS_PER_S;
+
+    if (atomic_exchange(&server->refusals_second, now_s) != now_s)
+        atomic_store(&server->refusals_told, 0);
+    if (atomic_fetch_add(&server->refusals_told, 1) >= REFUSALS_TOLD_A_SECOND) {
+        atomic_fetch_add(&server->refusals_left_out, 1);
+        return false;
+    }
+    *ret_left_out = atomic_exchange(&server->refusals_left_out, 0);
+    return true;
+}
+
+static void tell_refusal(const struct request *q, const char *rule)
 {
     const struct request_parts *parts = q->parts;
+    uint64_t left_out;
+
+    if (!may_tell(parts->server, &left_out))
+        return;
+    log_warn("api.refused", LOG_STR("rule", rule), LOG_STR("method", method_name(q->method)),
+             LOG_STR("path", q->path), LOG_STR("door", parts->tcp ? "tcp" : "unix"),
+             LOG_I64("uid", parts->tcp ? -1 : (int64_t)parts->connection->peer.uid),
+             LOG_U64("request", q->number), LOG_U64("not_told", left_out));
+}
+
+static void refuse(struct request *q, enum auth_answer answer)
+{
     static const struct {
         const char *type, *text;
     } answers[] = {
@@ -233,11 +263,7 @@ static void refuse(struct request *q, enum auth_answer answer)
     if (answer == AUTH_BAD_TOKEN)
         reply_header(q, "WWW-Authenticate", "Bearer realm=\"stint\", error=\"invalid_token\"");
     problem(q, answers[answer].type, "%s", answers[answer].text);
-    log_warn("api.refused", LOG_STR("rule", answers[answer].type),
-             LOG_STR("method", method_name(q->method)), LOG_STR("path", q->path),
-             LOG_STR("door", parts->tcp ? "tcp" : "unix"),
-             LOG_I64("uid", parts->tcp ? -1 : (int64_t)parts->connection->peer.uid),
-             LOG_U64("request", q->number));
+    tell_refusal(q, answers[answer].type);
 }
 
 static bool is_let_in(struct request *q)

@@ -116,6 +116,9 @@ struct server {
     struct door doors[SERVER_DOORS_MAX];
     unsigned doors_count;
     _Atomic uint64_t requests, active, accepted, refused_full, timed_out;
+    /* How much is told of refusals: a client that is refused a thousand times a second must not
+     * fill the disk with our words about it. */
+    _Atomic uint64_t refusals_second, refusals_told, refusals_left_out;
     _Atomic bool draining, stopping;
     struct event idle; /* set when draining and nothing is active */
     struct mutex watches_lock;
