@@ -36,6 +36,7 @@ struct packing {
     struct archive_entry *entry;
     struct file_digest *digest;
     int fd;          /* of the archive being made */
+    bool abandoned;  /* it will not be: nothing more is written */
     struct stat own; /* it, should the walk meet it */
     char path[PATH_MAX];
 };
@@ -55,7 +56,8 @@ static int pack_fail(struct packing *p, const char *what)
 static la_ssize_t write_out(struct archive *a, void *ctx, const void *data, size_t len)
 {
     struct packing *p = ctx;
-    int r = io_write_all(p->fd, data, len);
+    /* The rest of a file that was not read is not to be filled up with zeros. */
+    int r = p->abandoned ? -ECANCELED : io_write_all(p->fd, data, len);
 
     if (r == 0)
         r = file_digest_add(p->digest, data, len);
@@ -202,10 +204,9 @@ static int pack(struct packing *p, int from_fd)
     if (r == 0)
         r = put_top(p, from_fd);
     p->path[0] = 0;
-    /* What is buffered is of no use to an archive that will not be. */
-    if (r < 0)
-        archive_write_fail(p->archive);
-    else if (archive_write_close(p->archive) != ARCHIVE_OK)
+    /* Closed in any case: a compressor that is not closed is not freed either. */
+    p->abandoned = r < 0;
+    if (archive_write_close(p->archive) != ARCHIVE_OK && r == 0)
         r = pack_fail(p, "finish");
     return r == 0 ? file_digest_end(p->job, p->digest) : r;
 }
