@@ -26,6 +26,7 @@ fi
 case $mode in
 check)
     lint_suite "$build"
+    model_suite
     c_suite "$build"
     clang_build
     sanitizer_suites

@@ -8,6 +8,11 @@ lint_suite() {
     done
 }
 
+# The scheduler's protocols, and that leaving out a step of them is found out.
+model_suite() {
+    step tests/model/run.sh 300 count_lines tests/model/run.sh
+}
+
 # The C tests of a build; a source without its program is a failure.
 c_suite() {
     local source program
