@@ -6,12 +6,14 @@
  *   dispatcher task  turns runs into attempt tasks, since only a task can start tasks
  *   attempt tasks    own their run until its end is posted, then the commit thread does
  *   reading threads  one store_reader each
+ *   keeper task      walks through ended jobs, and has the old ones removed
  *
  * Locks, none held while another is taken, none over a switch:
  *   inbox.lock       requests and the flags of the commit thread
  *   runs.lock        live runs by id, runs to dispatch, run->group
  *   reads.lock       reading requests
  *   watches.lock     who waits for which job
+ *   keeper.lock      the settings of retention
  *   published_lock   the copy of the counters */
 #ifndef JOBS_ENGINE_INTERNAL_H
 #define JOBS_ENGINE_INTERNAL_H
@@ -19,7 +21,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "jobs/commit.h"
-#include "jobs/engine.h"
+#include "jobs/engine_admin.h"
 #include "scheduler/event.h"
 #include "scheduler/group.h"
 
@@ -112,13 +114,26 @@ struct rounds {
     struct commit *commit;
     struct list kept; /* ends of attempts that the store has not taken yet */
     uint32_t kept_len;
-    bool refused; /* the last round was */
-    bool broken;  /* -EIO: no round may succeed any more */
+    bool refused;                /* the last round was */
+    bool broken;                 /* -EIO: no round may succeed any more */
+    struct store_backup *backup; /* of engine_backup while it is made */
     uint64_t retry_at_ns;
     uint64_t tended;       /* rounds since store_tend */
     uint64_t oldest_at_ns; /* when the oldest job was last looked for */
     struct commit_item *items[ROUND_REQUESTS_MAX + 1];
     struct event *events[ROUND_REQUESTS_MAX + 1];
+};
+
+/* Retention, engine_keep.c. */
+struct keeper {
+    pthread_mutex_t lock;
+    struct keep_settings settings; /* guarded by lock */
+    struct event wake;             /* the settings are new, or stop; set under the lock */
+    bool stop;                     /* guarded by lock */
+    bool started;
+    struct event ended; /* the task has */
+    uint32_t batch;     /* jobs at once: of the task, and of the commit thread for it */
+    _Atomic uint64_t removed;
 };
 
 /* A task in engine_drain. */
@@ -138,6 +153,8 @@ struct engine {
     struct reads reads;
     struct watches watches;
     struct rounds rounds;
+    struct keeper keeper;
+    atomic_bool examined; /* an engine_doctor is at work */
     pthread_t commit_thread;
     bool commit_started;
     uint64_t epoch;
@@ -184,6 +201,10 @@ int engine_read_job(struct engine *e, uint64_t id, bool urgent, struct job **ret
 /* engine_watch.c */
 /* On the commit thread: wakes who waits for the end of these jobs. */
 void engine_watch_ended(struct engine *e, const struct core_action *actions, size_t count);
+
+/* engine_keep.c */
+int engine_keep_start(struct engine *e); /* after the commit thread's */
+void engine_keep_stop(struct engine *e); /* before it */
 
 /* A thread with a stack for SQLite and no signals. 0 or a negative errno. */
 int engine_thread(pthread_t *ret, const char *name, void *(*fn)(void *arg), void *arg);

@@ -115,6 +115,7 @@ static void parts_init(struct engine *e)
     lock_init(&e->runs.lock);
     lock_init(&e->reads.lock);
     lock_init(&e->watches.lock);
+    lock_init(&e->keeper.lock);
     lock_init(&e->published_lock);
     wake_init(&e->inbox.wake);
     wake_init(&e->reads.wake);
@@ -125,6 +126,8 @@ static void parts_init(struct engine *e)
     list_init(&e->drainers);
     event_init(&e->runs.wake);
     event_init(&e->runs.ended);
+    event_init(&e->keeper.wake);
+    event_init(&e->keeper.ended);
     event_init(&e->opened);
 }
 
@@ -161,7 +164,11 @@ static int open_parts(struct engine *e, const char **ret_what)
     if (r < 0)
         return r;
     *ret_what = "cannot load the jobs from the store";
-    return engine_commit_start(e);
+    r = engine_commit_start(e);
+    if (r < 0)
+        return r;
+    *ret_what = "cannot start a task";
+    return engine_keep_start(e);
 }
 
 int engine_open(const struct engine_options *options, struct group *group, struct engine **ret,
@@ -206,6 +213,7 @@ void engine_close(struct engine *e)
         return;
     if (e->commit_started && e->opened_result == 0)
         stop_attempts(e);
+    engine_keep_stop(e);
     engine_runner_stop(e);
     engine_commit_stop(e);
     engine_read_stop(e);
@@ -218,6 +226,7 @@ void engine_close(struct engine *e)
     pthread_mutex_destroy(&e->runs.lock);
     pthread_mutex_destroy(&e->reads.lock);
     pthread_mutex_destroy(&e->watches.lock);
+    pthread_mutex_destroy(&e->keeper.lock);
     pthread_mutex_destroy(&e->published_lock);
     pthread_cond_destroy(&e->inbox.wake);
     pthread_cond_destroy(&e->reads.wake);
