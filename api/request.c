@@ -192,6 +192,9 @@ static void find_route(struct request *q, const char *method)
     struct route_match match;
 
     route_find(o->routes, o->routes_count, q->method, q->path, &match);
+    /* The server as a whole (RFC 9110, 9.3.7): every method that has a route. */
+    for (unsigned i = 0; strcmp(q->path, "*") == 0 && i < o->routes_count; i++)
+        match.allow |= 1u << o->routes[i].method;
     if (match.route == NULL && match.allow != 0) {
         answer_allow(q, method, match.allow);
         return;

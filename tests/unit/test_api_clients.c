@@ -245,6 +245,23 @@ START_TEST(a_client_that_leaves_ends_its_stream)
 }
 END_TEST
 
+START_TEST(a_client_that_does_not_read_is_left)
+{
+    struct http h;
+
+    server.options.send_timeout_ms = 1000;
+    start();
+    http_open_unix(&h, server.socket);
+    /* More than a socket takes while nobody reads. */
+    for (int i = 0; i < 4; i++)
+        ck_assert(http_sendf(&h, "GET /stream/3 HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+    await_count(&streams_ended, 1);
+    http_close(&h);
+    api_server_stop(&server);
+    ck_assert_int_eq(server.drained, 0);
+}
+END_TEST
+
 START_TEST(a_drain_breaks_streams_that_would_not_end)
 {
     struct http h;
@@ -387,7 +404,7 @@ int main(void)
         a_half_closed_client_gets_its_answer,
         connections_have_a_bound_and_the_unix_door_keeps_a_share,
         files_are_sent_whole_and_in_part, a_stream_arrives_whole_and_a_broken_one_shows_it,
-        a_client_that_leaves_ends_its_stream, a_drain_breaks_streams_that_would_not_end,
-        a_thousand_waiting_clients_are_tasks, a_stop_without_patience_still_ends_everything,
-        many_clients_at_once_each_get_their_own);
+        a_client_that_leaves_ends_its_stream, a_client_that_does_not_read_is_left,
+        a_drain_breaks_streams_that_would_not_end, a_thousand_waiting_clients_are_tasks,
+        a_stop_without_patience_still_ends_everything, many_clients_at_once_each_get_their_own);
 }

@@ -43,6 +43,10 @@ START_TEST(methods_are_named_when_another_is_wanted)
     ck_assert_int_eq(reply.status, 204);
     ck_assert_str_eq(http_header(&reply, "Allow"), "GET, HEAD, OPTIONS");
     http_reply_free(&reply);
+    reply = ask("OPTIONS", "*", "", NULL);
+    ck_assert_int_eq(reply.status, 204);
+    ck_assert_str_eq(http_header(&reply, "Allow"), "GET, HEAD, POST, PUT, OPTIONS");
+    http_reply_free(&reply);
     reply = ask("HEAD", "/fast", "", NULL);
     ck_assert_int_eq(reply.status, 200);
     ck_assert_str_eq(http_header(&reply, "Content-Length"), "4");
