@@ -1,6 +1,32 @@
 /* engine.h: the shell round the core. Tasks call it; it feeds events to the core on the commit
  * thread, carries the core's update through storage, and only then answers, starts and stops.
  *
+ * How it works. A request is a node in the frame of the task that asks. It goes into the inbox,
+ * and the task parks. The commit thread, an ordinary thread because the store blocks and wants
+ * stack, takes all that waits and gives it to one round (commit.h): one transaction, one sync.
+ * Then it acts: answers every request at once, makes a run for every start, cancels the group
+ * of every attempt that is to stop, wakes who waits for a job's end. The end of an attempt is
+ * an input of a later round. Reading goes past all that, to threads with readers of their own,
+ * and sees the newest commit.
+ *
+ * What was rejected. A lock round the core, so that any task may step it: the answer has to
+ * wait for the disk anyway, and one thread that batches needs no lock. A thread for each
+ * attempt or each waiter: ten thousand of either are tasks. A timer that lets batches grow: an
+ * idle submission would pay for a load that is not there. A job's row in memory: the attempt
+ * reads it when it starts, unless the submission that brought it is still in hand.
+ *
+ * E1  nothing is answered, started, stopped or told before the commit that says so is durable.
+ * E2  every request that was taken is answered, also when the store refuses or the daemon
+ * stops; so its task may wait shielded. E3  the end of an attempt is never dropped while the
+ * daemon lives: when the store refuses it is kept, and given to a round again every 250 ms. E4
+ * an attempt that was started ends before engine_drain returns, and nothing of it is left (K1
+ * of kind.h). E5  a waiter sees the end: it is in the table before it reads the store.
+ *
+ * What a crash leaves behind: jobs that are running in the store. The next engine takes them
+ * back in its first rounds, counts the crash, and gives the attempt back; the kinds have killed
+ * what was left of it before (kinds_open). Time for that is as the jobs that live, not as the
+ * history. Threads and locks stand in engine_internal.h.
+ *
  * Every call here parks the calling task until its answer is durable, unless it says otherwise.
  * They answer 0 (ENGINE_OK), another positive enum engine_answer, or a negative errno. */
 #ifndef JOBS_ENGINE_H

@@ -250,11 +250,10 @@ static void tell_drainers(struct engine *e)
 /* ----- rounds ----- */
 
 /* Ends of attempts live on in their runs; the others are answered and gone. */
-static size_t answer(struct engine *e, struct list *requests)
+static void answer(struct engine *e, struct list *requests)
 {
     struct rounds *rounds = &e->rounds;
     unsigned count = 0;
-    size_t submitted = 0;
 
     for (struct list *link; (link = list_pop_front(requests));) {
         struct request *request = container_of(link, struct request, link);
@@ -263,12 +262,21 @@ static size_t answer(struct engine *e, struct list *requests)
             engine_runner_free(request->run);
             continue;
         }
-        if (request->kind == REQUEST_STEP && request->item.input.kind == INPUT_SUBMIT &&
-            request->item.answer == CORE_OK && !request->item.replayed)
-            submitted += request->item.input.submit.count;
         rounds->events[count++] = &request->done;
     }
     event_set_all(rounds->events, count);
+}
+
+static size_t count_submitted(const struct list *requests)
+{
+    size_t submitted = 0;
+
+    list_each (link, requests) {
+        const struct commit_item *item = &container_of(link, struct request, link)->item;
+
+        if (item->input.kind == INPUT_SUBMIT && item->answer == CORE_OK && !item->replayed)
+            submitted += item->input.submit.count;
+    }
     return submitted;
 }
 
@@ -316,13 +324,14 @@ static void note_success(struct engine *e)
     e->rounds.refused = false;
 }
 
-/* One transaction of these requests. */
+/* One transaction of these requests. Figures are published before anybody is woken: who has
+ * seen a job end sees it counted. */
 static void round_of(struct engine *e, struct list *requests)
 {
     struct rounds *rounds = &e->rounds;
     uint64_t began_ns = clock_mono_ns();
     int64_t now_ms = clock_wall_ms();
-    size_t count = 0, submitted = 0;
+    size_t count = 0;
     int r;
 
     list_each (link, requests)
@@ -331,14 +340,16 @@ static void round_of(struct engine *e, struct list *requests)
 
     uint64_t took_ns = clock_mono_ns() - began_ns;
 
-    if (r < 0) {
+    if (r < 0)
         note_refusal(e, r);
+    publish(e, r < 0 ? 0 : count_submitted(requests), took_ns,
+            r < 0 || commit_changes(rounds->commit) > 0);
+    if (r < 0) {
         refuse(e, requests, r);
     } else {
         act(e, now_ms);
-        submitted = answer(e, requests);
+        answer(e, requests);
     }
-    publish(e, submitted, took_ns, r < 0 || commit_changes(rounds->commit) > 0);
     rounds->tended++;
 }
 
