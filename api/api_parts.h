@@ -29,6 +29,8 @@ void queues_patch(struct request *q);
 void health_live(struct request *q);
 void health_ready(struct request *q);
 void health_tasks(struct request *q);
+void admin_backup(struct request *q);
+void admin_doctor(struct request *q);
 void metrics_get(struct request *q);
 void openapi_get(struct request *q);
 

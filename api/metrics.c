@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/str.h"
-#include "jobs/engine.h"
+#include "jobs/engine_admin.h"
 #include "scheduler/block.h"
 #include "scheduler/scheduler.h"
 
@@ -235,6 +235,8 @@ void metrics_get(struct request *q)
     engine_stats(api->options.engine, &stats);
     put_states(&b, &stats);
     put_attempts(&b, &stats);
+    put_value(&b, "jobs_removed_total", "counter", "Ended jobs removed by retention.",
+              engine_removed(api_of(q)->options.engine));
     put_commits(&b, &stats);
     put_queues(&b, &list);
     put_scheduler(&b);

@@ -11,8 +11,9 @@
 #include <string.h>
 
 static const struct verb *const verbs[] = {
-    &verb_run,    &verb_submit, &verb_ls,   &verb_show,    &verb_log,   &verb_wait,
-    &verb_cancel, &verb_retry,  &verb_hold, &verb_release, &verb_queue,
+    &verb_run,   &verb_submit, &verb_ls,     &verb_show, &verb_log,
+    &verb_wait,  &verb_cancel, &verb_retry,  &verb_hold, &verb_release,
+    &verb_queue, &verb_backup, &verb_doctor,
 };
 #define VERBS (sizeof verbs / sizeof *verbs)
 

@@ -36,7 +36,7 @@ struct verb {
 };
 
 extern const struct verb verb_run, verb_submit, verb_ls, verb_show, verb_log, verb_wait,
-    verb_cancel, verb_retry, verb_hold, verb_release, verb_queue;
+    verb_cancel, verb_retry, verb_hold, verb_release, verb_queue, verb_backup, verb_doctor;
 
 /* "17" or "#17"; false after a line on standard error. */
 bool verb_job_id(const char *word, unsigned long long *ret);

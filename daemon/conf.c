@@ -376,7 +376,7 @@ static const struct {
     {"--help", CONF_HELP},       {"-h", CONF_HELP},
     {"--version", CONF_VERSION}, {"--print-config", CONF_PRINT},
     {"--manual", CONF_MANUAL},   {"--manual-jobs", CONF_MANUAL_JOBS},
-    {"--check", CONF_CHECK},
+    {"--check", CONF_CHECK},     {"--doctor", CONF_DOCTOR},
 };
 
 static enum conf_answer answer_of(const char *argument)

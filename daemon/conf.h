@@ -40,6 +40,7 @@ struct conf {
     uint64_t processors, blocking_threads;
     /* [jobs] */
     uint64_t running_max, waiting_max, backlog_max, crashes_max, log_bytes_max;
+    int64_t keep_succeeded_ms, keep_failed_ms, keep_cancelled_ms; /* 0 = for ever */
     /* [exec] [http] [file] */
     uint64_t readers;
     uint64_t exec_concurrency, http_concurrency, file_concurrency;
@@ -64,12 +65,14 @@ enum conf_answer {
     CONF_PRINT,
     CONF_MANUAL,
     CONF_MANUAL_JOBS,
-    CONF_CHECK
+    CONF_CHECK,
+    CONF_DOCTOR
 };
 
 /* Reads all four sources. 0 or a positive answer (what the command line asks for instead of
- * starting; conf is filled for CONF_PRINT and CONF_CHECK); -EINVAL with why (CONF_WHY_BYTES):
- * place, value, what is allowed. The default file may be missing, a named one may not. */
+ * starting; conf is filled for CONF_PRINT, CONF_CHECK and CONF_DOCTOR); -EINVAL with why
+ * (CONF_WHY_BYTES): place, value, what is allowed. The default file may be missing, a named one
+ * may not. */
 int conf_load(struct conf *conf, int argc, char **argv, char *why);
 /* Takes over from fresh what may change while jobs run (limits, queues, log level); the rest of
  * conf stays. Both stay the caller's. */

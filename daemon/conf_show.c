@@ -56,14 +56,16 @@ void conf_help(struct buf *ret)
             buf_putf(ret, ": %s", row->words);
         buf_putf(ret, " (default %s)\n", row->fallback[0] != '\0' ? row->fallback : "none");
     }
-    buf_puts(ret,
-             "  --check                    read the configuration, say what is wrong, exit\n"
-             "  --print-config             print the effective settings as a file, exit\n"
-             "  --version                  print the version, exit\n"
-             "  --help                     this text\n\n"
-             "Each setting of the file may also come from the environment, for example\n"
-             "STINTD_DAEMON_DRAIN=5s. Signals: TERM drains and stops, a second TERM stops at\n"
-             "once, HUP reads the settings again. See stintd(8) and stintd.conf(5).\n");
+    buf_puts(
+        ret,
+        "  --check                    read the configuration, say what is wrong, exit\n"
+        "  --doctor                   check the store of a stopped daemon, say what is wrong\n"
+        "  --print-config             print the effective settings as a file, exit\n"
+        "  --version                  print the version, exit\n"
+        "  --help                     this text\n\n"
+        "Each setting of the file may also come from the environment, for example\n"
+        "STINTD_DAEMON_DRAIN=5s. Signals: TERM drains and stops, a second TERM stops at\n"
+        "once, HUP reads the settings again. See stintd(8) and stintd.conf(5).\n");
 }
 
 static void put_section(struct buf *ret, const char **last, const char *section)

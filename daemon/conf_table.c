@@ -4,6 +4,7 @@
 
 #define AT(field) offsetof(struct conf, field)
 #define DAY_MS (UINT64_C(24) * 3600 * 1000)
+#define KEEP_MS_MAX (3650 * DAY_MS)
 
 /* To add a setting: a field in struct conf, a row here, tests/lint/man.sh --write for
  * stintd.conf(5). */
@@ -44,6 +45,12 @@ const struct conf_row conf_rows[] = {
      "output kept of one attempt; the rest is cut, and said so"},
     {"jobs", "readers", NULL, CONF_COUNT, AT(readers), "2", 1, 16, NULL, "N",
      "threads that read the store for lists and single jobs"},
+    {"jobs", "keep_succeeded", NULL, CONF_SPAN, AT(keep_succeeded_ms), "7d", 0, KEEP_MS_MAX,
+     NULL, "SPAN", "how long jobs that succeeded stay, with their logs; 0 for ever"},
+    {"jobs", "keep_failed", NULL, CONF_SPAN, AT(keep_failed_ms), "30d", 0, KEEP_MS_MAX, NULL,
+     "SPAN", "how long jobs that failed stay; 0 for ever"},
+    {"jobs", "keep_cancelled", NULL, CONF_SPAN, AT(keep_cancelled_ms), "7d", 0, KEEP_MS_MAX,
+     NULL, "SPAN", "how long jobs that were cancelled, expired or skipped stay; 0 for ever"},
     {"exec", "concurrency", NULL, CONF_COUNT, AT(exec_concurrency), "16", 1, 100000, NULL, "N",
      "commands at once"},
     {"exec", "cgroups", NULL, CONF_BOOL, AT(exec_cgroups), "true", 0, 0, NULL, "BOOL",

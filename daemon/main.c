@@ -10,6 +10,7 @@
 #include "base/map.h"
 #include "base/rand.h"
 #include "daemon/conf.h"
+#include "daemon/doctor.h"
 #include "daemon/doors.h"
 #include "daemon/manual.h"
 #include "daemon/serve.h"
@@ -19,6 +20,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,6 +107,26 @@ static int seed_maps(void)
     return 0;
 }
 
+/* Settles what the store of a stopped daemon has to say for itself. */
+static int doctor(const struct conf *conf)
+{
+    char path[PATH_MAX], why[STORE_WHY_BYTES] = "";
+
+    snprintf(path, sizeof path, "%s/stint.db", conf->state);
+    if (access(path, F_OK) < 0)
+        return refuse(EXIT_CANNOT, "doctor.no_store", path, err_text(-errno));
+    int status = seed_maps();
+    if (status != 0)
+        return status;
+    int r = doctor_check(conf->state, why);
+    if (r == DOCTOR_HEALTHY)
+        return EXIT_SUCCESS;
+    if (r == DOCTOR_UNHEALTHY)
+        return EXIT_FAILURE;
+    return refuse(r == DOCTOR_BUSY ? EXIT_BUSY : EXIT_CANNOT, "doctor.cannot", conf->state,
+                  why[0] != '\0' ? why : err_text(r));
+}
+
 /* Everything that needs no task: what fails here fails before anybody was answered. */
 static int prepare(struct serve *serve)
 {
@@ -157,7 +179,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "stintd: %s\n", why);
         return EXIT_CONFIG;
     }
-    if (r != CONF_OK)
+    if (r != CONF_OK && r != CONF_DOCTOR)
         return print((enum conf_answer)r, &conf);
     if (getenv("STINT_FAULT") != NULL && fault_arm_env(getenv("STINT_FAULT")) < 0) {
         fprintf(stderr, "stintd: STINT_FAULT: must be point:n:ERRNO,…\n");
@@ -167,8 +189,8 @@ int main(int argc, char **argv)
     raise_limits();
     serve_block_signals();
 
-    int status = prepare(&serve);
-    if (status == 0)
+    int status = r == CONF_DOCTOR ? doctor(&conf) : prepare(&serve);
+    if (status == 0 && r != CONF_DOCTOR)
         status = run(&serve);
     doors_close(&doors, &conf);
     store_close(serve.store);

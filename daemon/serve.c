@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "base/own.h"
 #include "daemon/watchdog.h"
-#include "jobs/engine.h"
+#include "jobs/engine_admin.h"
 #include "scheduler/group.h"
 #include "scheduler/net.h"
 #include "scheduler/task.h"
@@ -105,6 +105,20 @@ static int apply_queues(struct life *life)
     return 0;
 }
 
+static void apply_keep(struct life *life)
+{
+    const struct conf *conf = life->serve->conf;
+    const struct keep_settings settings = {
+        .keep_ms = {[JOB_SUCCEEDED] = conf->keep_succeeded_ms,
+                    [JOB_FAILED] = conf->keep_failed_ms,
+                    [JOB_CANCELLED] = conf->keep_cancelled_ms,
+                    [JOB_EXPIRED] = conf->keep_cancelled_ms,
+                    [JOB_SKIPPED] = conf->keep_cancelled_ms},
+    };
+
+    engine_keep(life->engine, &settings);
+}
+
 static int open_engine(struct life *life)
 {
     struct engine_options options = engine_options_of(life);
@@ -113,7 +127,10 @@ static int open_engine(struct life *life)
     int r = engine_open(&options, &life->group, &life->engine, why);
     if (r < 0)
         snprintf(life->serve->why, CONF_WHY_BYTES, "engine: %s", why[0] ? why : err_text(r));
-    return r < 0 ? r : apply_queues(life);
+    if (r < 0)
+        return r;
+    apply_keep(life);
+    return apply_queues(life);
 }
 
 static int open_api(struct life *life)
@@ -195,6 +212,7 @@ static void reload(struct life *life)
         conf_adopt_limits(life->serve->conf, conf);
         struct engine_options options = engine_options_of(life);
         engine_limits(life->engine, &options);
+        apply_keep(life);
         if (apply_queues(life) < 0 || api_reload(life->api, why) < 0)
             log_error("daemon.reload_partial", LOG_STR("why", why[0] ? why : life->serve->why));
         if (log_level_parse(life->serve->conf->log_level, &level) == 0)

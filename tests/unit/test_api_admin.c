@@ -134,9 +134,44 @@ START_TEST(counters_count)
         metric(&a, "stint_http_request_seconds_count{method=\"POST\",route=\"/v1/jobs\"}"), 4);
     ck_assert_double_ge(metric(&a, "stint_commits_total"), 4);
     ck_assert_double_gt(metric(&a, "stint_process_resident_bytes"), 1e6);
+    ck_assert_double_eq(metric(&a, "stint_jobs_removed_total"), 0);
     ck_assert_double_eq(metric(&a, "stint_writable"), 1);
     ck_assert_double_eq(metric(&a, "stint_build_info{version=\"1.2.3\"}"), 1);
     answer_free(&a);
+    api_daemon_stop();
+}
+END_TEST
+
+START_TEST(a_sound_store_is_told_so_and_bad_paths_are_refused)
+{
+    static const struct {
+        const char *body, *type, *pointer;
+        int status;
+    } rows[] = {
+        {"", "invalid-json", "", 400},
+        {"[]", "invalid-settings", "", 422},
+        {"{}", "invalid-settings", "", 422},
+        {"{\"path\":7}", "invalid-settings", "", 422},
+        {"{\"path\":\"/tmp/a\",\"force\":true}", "invalid-settings", "", 422},
+        {"{\"path\":\"copy.db\"}", "invalid-settings", "/path", 422},
+        {"{\"path\":\"\"}", "invalid-settings", "/path", 422},
+        {"{\"path\":\"/tmp/\"}", "invalid-settings", "/path", 422},
+        /* A store in memory has no file to copy. */
+        {"{\"path\":\"/tmp/copy.db\"}", "invalid-settings", "", 422},
+    };
+    struct answer a;
+
+    api_daemon_start();
+    submit("{\"exec\":{\"argv\":[\"true\"]}}");
+    a = expect(200, "GET", "/v1/doctor", "", NULL);
+    ck_assert(json_is_true(json_object_get(a.json, "healthy")));
+    ck_assert_uint_eq(json_array_size(json_object_get(a.json, "findings")), 0);
+    ck_assert_uint_eq(json_array_size(json_object_get(a.json, "skipped")), 0);
+    answer_free(&a);
+    expect_problem(400, "bad-parameter", "", "GET", "/v1/doctor?deep=1", "", NULL);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        expect_problem(rows[i].status, rows[i].type, rows[i].pointer, "POST", "/v1/backup", "",
+                       rows[i].body);
     api_daemon_stop();
 }
 END_TEST
@@ -332,8 +367,9 @@ int main(void)
 {
     return SUITE_MAIN(
         "api_admin", queues_are_shown_and_set, bad_settings_change_nothing,
-        health_says_alive_and_ready, counters_count, each_series_has_a_type_and_comes_once,
-        the_description_and_the_table_are_one, the_description_is_served_and_complete,
-        every_problem_has_a_status_and_an_exit_status,
+        health_says_alive_and_ready, counters_count,
+        a_sound_store_is_told_so_and_bad_paths_are_refused,
+        each_series_has_a_type_and_comes_once, the_description_and_the_table_are_one,
+        the_description_is_served_and_complete, every_problem_has_a_status_and_an_exit_status,
         a_socket_file_is_taken_over_only_from_the_dead, addresses_are_literal);
 }

@@ -205,11 +205,14 @@ START_TEST(a_reload_takes_limits_and_leaves_folders)
     setup();
     argv[2] = file;
     ck_assert_int_eq(load("[daemon]\nstate = /one\n[exec]\nconcurrency = 3\n", NULL, NULL), 0);
-    write_file("[daemon]\nstate = /two\n[exec]\nconcurrency = 5\n[queue q]\npaused = true\n");
+    write_file("[daemon]\nstate = /two\n[exec]\nconcurrency = 5\n[jobs]\nkeep_failed = 2d\n"
+               "[queue q]\npaused = true\n");
     ck_assert_int_eq(conf_load(fresh, 3, argv, why), 0);
     conf_adopt_limits(&conf, fresh);
     ck_assert_str_eq(conf.state, "/one");
     ck_assert_uint_eq(conf.exec_concurrency, 5);
+    ck_assert_int_eq(conf.keep_failed_ms, INT64_C(2) * 24 * 3600 * 1000);
+    ck_assert_int_eq(conf.keep_cancelled_ms, INT64_C(7) * 24 * 3600 * 1000);
     ck_assert_uint_eq(conf.queues_count, 1);
     conf_deinit(fresh);
     free(fresh);

@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+"""Care for the store: old jobs go, a copy is made under load and restored, damage is found.
+
+care.py BUILD-DIR
+"""
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+from stint_daemon import Claims, Daemon  # noqa: E402
+
+HELD = {"exec": {"argv": ["true"], "stdin": "x" * 2000}, "hold": True}
+ECHO = {"exec": {"argv": ["echo", "gone soon"]}}
+SUBMITTERS = 4
+
+
+def await_that(truth, seconds=30):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if truth():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def removed(daemon):
+    for line in daemon.ask("GET", "/metrics")[1].decode().splitlines():
+        if line.startswith("stint_jobs_removed_total "):
+            return int(line.split()[1])
+    return -1
+
+
+def retention(claims, build, folder):
+    os.makedirs(folder)
+    conf = os.path.join(folder, "conf")
+    daemon = Daemon(build, folder)
+    daemon.env["STINTD_CONFIG"] = conf
+
+    def keep(**settings):
+        with open(conf, "w") as f:
+            f.write("[jobs]\n" + "".join(f"{k} = {v}\n" for k, v in settings.items()))
+    keep()
+    daemon.start()
+    batch = daemon.ask("POST", "/v1/jobs", [ECHO] * 40)[1]["items"]
+    failed = daemon.ask("POST", "/v1/jobs?wait=30", {
+        "exec": {"argv": ["false"]}, "retry": {"max_attempts": 1}})[1]["id"]
+    daemon.settle()
+    logs = os.path.join(daemon.state, "log")
+    claims.ok("ended_jobs_stay_by_default", removed(daemon) == 0 and len(os.listdir(logs)) >= 40,
+              os.listdir(logs))
+    keep(keep_succeeded="1s")
+    daemon.process.send_signal(signal.SIGHUP)
+    claims.ok("a_reload_removes_what_is_too_old", await_that(lambda: removed(daemon) == 40), removed(daemon))
+    claims.ok("they_are_gone", all(daemon.ask("GET", f"/v1/jobs/{j['id']}")[0] == 404 for j in batch))
+    claims.ok("their_logs_too", os.listdir(logs) == [], os.listdir(logs))
+    claims.ok("failed_ones_stay", daemon.ask("GET", f"/v1/jobs/{failed}")[0] == 200)
+    daemon.stop()
+
+
+def submit_until(daemon, stop, ids, worst):
+    while not stop.is_set():
+        began = time.monotonic()
+        status, answer = daemon.ask("POST", "/v1/jobs", HELD)
+        worst.append(time.monotonic() - began)
+        if status == 201:
+            ids.append(answer["id"])
+
+
+def copy_and_restore(claims, build, folder):
+    os.makedirs(folder)
+    daemon = Daemon(build, folder).start()
+    stint = os.path.join(build, "stint")
+    env = {**os.environ, "STINT_URL": "unix://" + daemon.socket}
+    for _ in range(4):
+        daemon.ask("POST", "/v1/jobs", [HELD] * 1000)
+    stop, ids, worst = threading.Event(), [], []
+    threads = [threading.Thread(target=submit_until, args=(daemon, stop, ids, worst))
+               for _ in range(SUBMITTERS)]
+    for t in threads:
+        t.start()
+    await_that(lambda: len(ids) >= 200)
+    before = sorted(ids)
+    copy = subprocess.run([stint, "backup", "copy.db"], cwd=folder, env=env, capture_output=True, text=True)
+    after = len(ids)
+    claims.ok("a_copy_is_made_under_load", copy.returncode == 0 and "bytes" in copy.stdout, copy)
+    again = subprocess.run([stint, "backup", "copy.db"], cwd=folder, env=env, capture_output=True, text=True)
+    claims.ok("nothing_is_overwritten", again.returncode == 5 and "is there already" in again.stderr, again)
+    stop.set()
+    for t in threads:
+        t.join()
+    claims.ok("submissions_went_on_meanwhile", after > len(before), f"{len(before)} {after}")
+    healthy = subprocess.run([stint, "doctor"], env=env, capture_output=True, text=True)
+    claims.ok("the_doctor_says_it_is_sound", healthy.returncode == 0 and "sound" in healthy.stdout, healthy)
+    busy = doctor(build, daemon.state)
+    claims.ok("stintd_doctor_keeps_away_from_a_running_daemon", busy.returncode == 75, busy)
+    daemon.kill()
+
+    for name in ("stint.db", "stint.db-wal", "stint.db-shm"):
+        path = os.path.join(daemon.state, name)
+        if os.path.exists(path):
+            os.unlink(path)
+    os.rename(os.path.join(folder, "copy.db"), os.path.join(daemon.state, "stint.db"))
+    sound = doctor(build, daemon.state)
+    claims.ok("the_restored_store_is_sound", sound.returncode == 0 and "sound" in sound.stdout, sound)
+    daemon.start()
+    missing = [i for i in before + list(range(1, 4001)) if daemon.ask("GET", f"/v1/jobs/{i}")[0] != 200]
+    claims.ok("all_that_was_acknowledged_before_is_in_it", before and not missing, missing[:10])
+    fresh = daemon.ask("POST", "/v1/jobs?wait=30", ECHO)[1]
+    claims.ok("and_it_goes_on", fresh.get("state") == "succeeded", fresh)
+    daemon.stop()
+    return daemon
+
+
+def doctor(build, state):
+    env = {**os.environ, "STINTD_CONFIG": "/dev/null"}
+    return subprocess.run([os.path.join(build, "stintd"), "--state", state, "--doctor"],
+                          env=env, capture_output=True, text=True)
+
+
+def damage(claims, build, daemon):
+    path = os.path.join(daemon.state, "stint.db")
+    db = sqlite3.connect(path)
+    db.execute("DELETE FROM doc WHERE id=7")
+    db.commit()
+    db.close()
+    found = doctor(build, daemon.state)
+    claims.ok("a_lost_row_is_found", found.returncode == 1 and "job 7" in found.stdout, found)
+    daemon.start()
+    status, answer = daemon.ask("GET", "/v1/doctor")
+    claims.ok("the_daemon_finds_it_too", status == 200 and not answer["healthy"] and
+              any("job 7" in s for s in answer["findings"]), answer)
+    daemon.stop()
+    empty = os.path.join(claims.folder, "empty")
+    os.makedirs(empty)
+    none = doctor(build, empty)
+    claims.ok("a_folder_without_a_store_is_left_alone", none.returncode == 74 and os.listdir(empty) == [], none)
+    with open(path, "r+b") as f:
+        f.seek(0)
+        f.write(b"this is no store of ours")
+    broken = doctor(build, daemon.state)
+    claims.ok("a_file_that_is_no_store_is_told", broken.returncode in (1, 74), broken)
+
+
+def main():
+    claims = Claims("care")
+    build = os.path.abspath(sys.argv[1])
+    retention(claims, build, os.path.join(claims.folder, "retention"))
+    daemon = copy_and_restore(claims, build, os.path.join(claims.folder, "copy"))
+    damage(claims, build, daemon)
+    return claims.end()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
