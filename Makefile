@@ -10,7 +10,8 @@ PACKAGES := build-essential pkg-config libmicrohttpd-dev libsqlite3-dev libjanss
             libcurl4-openssl-dev libarchive-dev libssl-dev libsystemd-dev libinih-dev
 TOOLS    := check clang clang-format clang-tidy libclang-rt-14-dev cppcheck shellcheck mandoc spin \
             curl jq python3 mmdebstrap systemd systemd-container valgrind systemtap-sdt-dev
-LIBS     := libmicrohttpd sqlite3 jansson libcurl libarchive libcrypto libsystemd inih
+LIBS     := libmicrohttpd sqlite3 jansson libcrypto libsystemd inih
+LATE     := libcurl libarchive# not linked: loaded by the first job that needs them, see jobs/late.h
 PKG      := pkg-config
 
 WARN     := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
@@ -22,7 +23,7 @@ SAN.tsan := -fsanitize=thread -U_FORTIFY_SOURCE
 SAN.fuzz := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -U_FORTIFY_SOURCE
 SAN      := $(SAN.$(VARIANT))
 CFLAGS   += -std=gnu11 -g $(OPT) -fno-omit-frame-pointer -pthread $(WARN) $(HARDEN) $(SAN) -I. \
-            -D_GNU_SOURCE -DSTINT_VERSION='"$(VERSION)"' $(shell $(PKG) --cflags $(LIBS) 2>/dev/null)
+            -D_GNU_SOURCE -DSTINT_VERSION='"$(VERSION)"' $(shell $(PKG) --cflags $(LIBS) $(LATE) 2>/dev/null)
 LDFLAGS  += $(LINK) $(SAN) -pthread
 LDLIBS    = $(shell $(PKG) --libs $(LIBS) 2>/dev/null) -lm
 
@@ -47,7 +48,7 @@ $(B)/stintd: $(DAEMON) $(B)/libstint.a
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(B)/stint: $(CLI) $(B)/libstint.a
 	@echo "  link  $@"
-	@$(CC) $(LDFLAGS) -o $@ $^ $(shell $(PKG) --libs libcurl jansson)
+	@$(CC) $(LDFLAGS) -o $@ $(CLI) $(shell $(PKG) --libs libcurl jansson) $(B)/libstint.a
 $(B)/libstint.a: $(HOUSE)
 	@rm -f $@ && ar rcs $@ $^
 $(B)/%.o: %.c
@@ -66,7 +67,7 @@ $(B)/libtest.a: $(TESTLIB)
 	@rm -f $@ && ar rcs $@ $^
 $(B)/tests/%: $(B)/tests/%.o $(B)/libtest.a $(B)/libstint.a
 	@echo "  link  $@"
-	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(shell $(PKG) --libs check)
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(shell $(PKG) --libs check $(LATE))
 $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/libstint.a
 	$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -4,6 +4,7 @@
 #include "base/io.h"
 #include "base/own.h"
 #include "jobs/file_job.h"
+#include "jobs/file_late.h"
 #include "jobs/file_target.h"
 #include "jobs/sys.h"
 
@@ -236,6 +237,8 @@ int file_archive(struct file_job *job)
     struct file_target target;
     struct stat st;
 
+    if (!file_late_load())
+        return file_job_fail(job, -ELIBACC, "libarchive");
     OWN_FD int from_fd = file_roots_open(job->roots, job->spec->from, O_RDONLY, 0);
     if (from_fd < 0)
         return file_job_fail(job, from_fd, "%s", job->spec->from);

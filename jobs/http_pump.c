@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/own.h"
+#include "jobs/http_late.h"
 #include "jobs/http_resolve.h"
 #include "jobs/http_transfer.h"
 #include "jobs/kinds_internal.h"
@@ -32,7 +33,7 @@ struct http_pump {
     struct http_guard *guard;
 
     /* Of the pump's task: */
-    CURLM *multi;
+    CURLM *multi; /* NULL before the first transfer */
     int epoll_fd;
     uint64_t timer_at_ns;  /* 0 = none */
     struct list transfers; /* added and not yet over */
@@ -182,11 +183,62 @@ static void fail(struct http_transfer *t, int error)
     let_go(t);
 }
 
+static int set_up_multi(struct http_pump *pump)
+{
+    bool ok = true;
+
+    pump->multi = curl_multi_init();
+    if (pump->multi == NULL)
+        return -ENOMEM;
+#define SET(option, value)                                                                     \
+    ok = ok && curl_multi_setopt(pump->multi, (option), (value)) == CURLM_OK
+    SET(CURLMOPT_SOCKETFUNCTION, socket_changed);
+    SET(CURLMOPT_SOCKETDATA, pump);
+    SET(CURLMOPT_TIMERFUNCTION, timer_changed);
+    SET(CURLMOPT_TIMERDATA, pump);
+    SET(CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
+    SET(CURLMOPT_MAXCONNECTS, (long)HTTP_IDLE_CONNECTIONS_MAX);
+    SET(CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)HTTP_CONNECTIONS_MAX);
+    SET(CURLMOPT_MAX_HOST_CONNECTIONS, (long)HTTP_HOST_CONNECTIONS_MAX);
+#undef SET
+    if (ok)
+        return 0;
+    curl_multi_cleanup(TAKE(pump->multi));
+    return -ENOMEM;
+}
+
+/* A daemon without HTTP jobs never gets here, and never has the library in its memory. */
+static int set_up_curl(struct http_pump *pump)
+{
+    if (pump->multi != NULL)
+        return 0;
+    if (!http_late_load())
+        return -ELIBACC;
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+        return -ENOMEM;
+
+    int r = set_up_multi(pump);
+    if (r < 0)
+        curl_global_cleanup();
+    return r;
+}
+
+static void clean_up_curl(struct http_pump *pump)
+{
+    if (pump->multi == NULL)
+        return;
+    curl_multi_cleanup(TAKE(pump->multi));
+    curl_global_cleanup();
+}
+
 static void add(struct http_pump *pump, struct http_transfer *t)
 {
     const struct http_sockets sockets = {open_socket, close_socket, pump};
 
     list_push_back(&pump->transfers, &t->link);
+    int r = set_up_curl(pump);
+    if (r < 0)
+        return fail(t, r);
     if (http_transfer_prepare(t, &sockets) < 0 ||
         curl_multi_add_handle(pump->multi, t->easy) != CURLM_OK)
         return fail(t, -ENOMEM);
@@ -319,13 +371,14 @@ static int run_pump(void *arg)
         obey_all(pump);
         run_timer(pump);
         bool moved = run_sockets(pump);
-        reap(pump);
+        if (pump->multi != NULL)
+            reap(pump);
         if (moved)
             task_checkpoint();
         else if (is_idle(pump) && !atomic_load(&pump->stopping))
             net_wait(pump->net, NET_READ, pump->timer_at_ns);
     }
-    curl_multi_cleanup(pump->multi);
+    clean_up_curl(pump);
     task_shield_end();
     event_set(&pump->ended);
     return 0;
@@ -344,34 +397,9 @@ static void free_pump(struct http_pump *pump)
     http_guard_free(pump->guard);
     free(pump->generations);
     free(pump);
-    curl_global_cleanup();
 }
 
 OWN_DEFINE(struct http_pump, free_pump);
-
-static int set_up_multi(struct http_pump *pump)
-{
-    bool ok = true;
-
-    pump->multi = curl_multi_init();
-    if (pump->multi == NULL)
-        return -ENOMEM;
-#define SET(option, value)                                                                     \
-    ok = ok && curl_multi_setopt(pump->multi, (option), (value)) == CURLM_OK
-    SET(CURLMOPT_SOCKETFUNCTION, socket_changed);
-    SET(CURLMOPT_SOCKETDATA, pump);
-    SET(CURLMOPT_TIMERFUNCTION, timer_changed);
-    SET(CURLMOPT_TIMERDATA, pump);
-    SET(CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
-    SET(CURLMOPT_MAXCONNECTS, (long)HTTP_IDLE_CONNECTIONS_MAX);
-    SET(CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)HTTP_CONNECTIONS_MAX);
-    SET(CURLMOPT_MAX_HOST_CONNECTIONS, (long)HTTP_HOST_CONNECTIONS_MAX);
-#undef SET
-    if (ok)
-        return 0;
-    curl_multi_cleanup(pump->multi);
-    return -ENOMEM;
-}
 
 static int set_up_guard(struct http_pump *pump, const struct kind_config *config)
 {
@@ -390,14 +418,9 @@ int http_pump_open(const struct kind_config *config, struct group *group,
     static const struct task_options options = {
         .name = "http.pump", .site = __FILE__, .stack = STACK_LARGE, .background = true};
 
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-        return -ENOMEM;
-
     OWN(free_pump) struct http_pump *pump = calloc(1, sizeof *pump);
-    if (pump == NULL) {
-        curl_global_cleanup();
+    if (pump == NULL)
         return -ENOMEM;
-    }
     list_init(&pump->transfers);
     event_init(&pump->ended);
     pump->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -410,14 +433,9 @@ int http_pump_open(const struct kind_config *config, struct group *group,
     if (r == 0)
         r = net_watch(pump->epoll_fd, &pump->net);
     if (r == 0)
-        r = set_up_multi(pump);
+        r = group_spawn(group, run_pump, pump, &options);
     if (r < 0)
         return r;
-    r = group_spawn(group, run_pump, pump, &options);
-    if (r < 0) {
-        curl_multi_cleanup(pump->multi);
-        return r;
-    }
     *ret = TAKE(pump);
     return 0;
 }

@@ -1,5 +1,7 @@
 #include "jobs/http_url.h"
 
+#include "jobs/http_late.h"
+
 #include <arpa/inet.h>
 #include <curl/curl.h>
 #include <stdlib.h>
@@ -44,6 +46,9 @@ static bool is_numeric(const char *host)
 
 const char *http_url_parse(const char *text, struct http_url *ret)
 {
+    if (!http_late_load())
+        return "cannot be read: this daemon's machine lacks libcurl";
+
     __attribute__((cleanup(clean_url))) CURLU *url = curl_url();
     struct http_url got = {0};
     char port[8];
