@@ -501,14 +501,14 @@ static int load(struct conf *conf, int argc, char **argv, char *why)
         return r;
     if (answer == CONF_HELP || answer == CONF_VERSION || answer == CONF_MANUAL ||
         answer == CONF_MANUAL_JOBS)
-        return answer;
+        return (int)answer;
     if ((r = set_defaults(conf, why)) < 0 ||
         (r = read_file(conf, file != NULL ? file : CONF_FILE_DEFAULT, file != NULL, why)) < 0 ||
         (r = read_environment(conf, why)) < 0 ||
         (r = read_flags(conf, argc, argv, &file, &answer, why)) < 0 ||
         (r = settle_paths(conf, why)) < 0)
         return r;
-    return answer;
+    return (int)answer;
 }
 
 int conf_load(struct conf *conf, int argc, char **argv, char *why)
