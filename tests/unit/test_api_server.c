@@ -100,7 +100,7 @@ START_TEST(pipelined_requests_are_answered_in_order)
                        "%03d",
                        i, i));
     for (int i = 1; i < 10; i++) {
-        char text[16];
+        char text[24];
 
         snprintf(text, sizeof text, "slow %d", i);
         ck_assert(http_read(&h, false, &reply));
