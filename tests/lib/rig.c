@@ -74,6 +74,7 @@ void shot_start(struct rig *rig, struct shot *shot, const char *document, uint64
         .log = shot->log,
         .config = &rig->config,
         .stop_grace_ms = &shot->grace_ms,
+        .progress_bytes = &shot->progress_bytes,
         .kinds = rig->kinds,
     };
     event_init(&shot->ended);

@@ -24,6 +24,7 @@ struct shot {
     struct attempt attempt;
     struct outcome outcome;
     _Atomic int64_t grace_ms;
+    _Atomic uint64_t progress_bytes;
     struct group group; /* the attempt's task alone */
     struct event ended;
     struct joblog *log;

@@ -339,12 +339,10 @@ END_TEST
 
 static void cancel_in_the_middle(struct rig *rig, const char *file)
 {
-    _Atomic uint64_t progress = 0;
     struct shot shot;
 
     shot_start(rig, &shot, area_document(file), 50, 1);
-    shot.attempt.progress_bytes = &progress;
-    while (progress == 0 && !event_is_set(&shot.ended))
+    while (shot.progress_bytes == 0 && !event_is_set(&shot.ended))
         task_yield();
     shot_cancel(&shot, -ECANCELED);
     shot_wait(&shot);
@@ -425,12 +423,10 @@ static const char *crash_job;
 
 static void run_until_killed(struct rig *rig)
 {
-    _Atomic uint64_t progress = 0;
     static struct shot shot;
 
     shot_start(rig, &shot, area_document(crash_job), 60, 1);
-    shot.attempt.progress_bytes = &progress;
-    while (progress == 0)
+    while (shot.progress_bytes == 0)
         task_yield();
     kill(getpid(), SIGKILL);
 }

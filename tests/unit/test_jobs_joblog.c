@@ -175,7 +175,7 @@ END_TEST
 struct follower {
     struct logged *l;
     uint64_t bytes;
-    int result;
+    _Atomic int result;
 };
 
 static int follow(void *arg)
