@@ -42,6 +42,7 @@ static void read_environ(pid_t pid, struct buf *ret)
 {
     char path[48];
 
+    buf_clear(ret);
     snprintf(path, sizeof path, "/proc/%d/environ", (int)pid);
     OWN_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
     char *room = fd < 0 ? NULL : buf_reserve(ret, ENVIRON_BYTES_MAX);
@@ -53,22 +54,21 @@ static void read_environ(pid_t pid, struct buf *ret)
         buf_commit(ret, (size_t)n);
 }
 
-static bool has_words(const struct proctree_ident *ident, pid_t pid)
+static bool has_words(const struct proctree_ident *ident, pid_t pid, struct buf *words)
 {
-    OWN_BUF struct buf words = BUF_INIT;
     char word[64];
 
-    read_environ(pid, &words);
+    read_environ(pid, words);
     snprintf(word, sizeof word, "STINT_STATE=%016llx", (unsigned long long)ident->state_id);
-    if (!has_word(&words, word))
+    if (!has_word(words, word))
         return false;
     if (ident->mark == 0)
         return true;
     snprintf(word, sizeof word, "STINT_JOB_ID=%llu", (unsigned long long)ident->job_id);
-    if (!has_word(&words, word))
+    if (!has_word(words, word))
         return false;
     snprintf(word, sizeof word, "STINT_FENCE=%u", ident->fence);
-    return has_word(&words, word);
+    return has_word(words, word);
 }
 
 static bool has_mark(const struct proctree_ident *ident, pid_t pid)
@@ -81,14 +81,23 @@ static bool has_mark(const struct proctree_ident *ident, pid_t pid)
     return mark != UINT64_MAX && mark >> 32 == proctree_scan_mark(ident->state_id, 0) >> 32;
 }
 
-bool proctree_scan_is_member(const struct proctree_ident *ident, pid_t pid,
-                             enum proctree_depth depth)
+/* words is room for an environment, kept from process to process. */
+static bool belongs(const struct proctree_ident *ident, pid_t pid, enum proctree_depth depth,
+                    struct buf *words)
 {
     if (has_mark(ident, pid))
         return true;
     if (ident->leader > 0 && getsid(pid) == ident->leader)
         return true;
-    return depth == PROCTREE_DEEP && has_words(ident, pid);
+    return depth == PROCTREE_DEEP && has_words(ident, pid, words);
+}
+
+bool proctree_scan_is_member(const struct proctree_ident *ident, pid_t pid,
+                             enum proctree_depth depth)
+{
+    OWN_BUF struct buf words = BUF_INIT;
+
+    return belongs(ident, pid, depth, &words);
 }
 
 /* State and parent follow the name, which is in brackets and may hold anything. */
@@ -127,16 +136,12 @@ static struct proctree_seen *seen_add(struct proctree_scan *scan)
     return &scan->seen[scan->count++];
 }
 
-static bool is_member(const struct proctree_ident *ident, pid_t pid, enum proctree_depth depth)
-{
-    return ident && (pid == ident->leader || proctree_scan_is_member(ident, pid, depth));
-}
-
 static int look_at(const struct proctree_ident *ident, pid_t pid, enum proctree_depth depth,
-                   struct proctree_scan *scan)
+                   struct buf *words, struct proctree_scan *scan)
 {
-    struct proctree_seen seen = {.pid = pid, .member = is_member(ident, pid, depth)};
+    struct proctree_seen seen = {.pid = pid};
 
+    seen.member = ident && (pid == ident->leader || belongs(ident, pid, depth, words));
     /* A quick scan keeps members alone. */
     if (depth == PROCTREE_QUICK && !seen.member)
         return 0;
@@ -197,6 +202,7 @@ static int scan_all(const struct proctree_ident *ident, enum proctree_depth dept
                     struct proctree_scan *scan)
 {
     OWN(folder_close) DIR *dir = opendir("/proc");
+    OWN_BUF struct buf words = BUF_INIT;
     pid_t self = getpid();
 
     if (!dir)
@@ -207,7 +213,7 @@ static int scan_all(const struct proctree_ident *ident, enum proctree_depth dept
 
         if (pid <= 1 || *end || pid == self)
             continue;
-        int r = look_at(ident, (pid_t)pid, depth, scan);
+        int r = look_at(ident, (pid_t)pid, depth, &words, scan);
         if (r < 0)
             return r;
     }

@@ -555,7 +555,7 @@ START_TEST(work_whose_end_was_lost_is_not_done_twice)
 }
 END_TEST
 
-#define TIMEOUT_S 90 /* of a test; sanitizers and a loaded machine included */
+#define TIMEOUT_S 240 /* of a test; sanitizers and a loaded machine included */
 
 int main(void)
 {
