@@ -48,7 +48,7 @@ struct task {
     void *sp;              /* while it does not run */
     _Atomic uint64_t wait; /* the wait word; see wait.c */
     struct thread *_Atomic thread;
-    struct task *next; /* in a batch, the global queue, or a cache */
+    struct task *_Atomic next; /* in a batch, the global queue, or a cache */
     task_fn fn;
     void *arg;
     char *_Atomic stack; /* NULL before the first run and after the end */
@@ -214,9 +214,9 @@ struct task_list {
 };
 static inline void task_list_push(struct task_list *l, struct task *t)
 {
-    t->next = NULL;
+    set_relaxed(&t->next, NULL);
     if (l->tail != NULL)
-        l->tail->next = t;
+        set_relaxed(&l->tail->next, t);
     else
         l->head = t;
     l->tail = t;
@@ -228,7 +228,7 @@ static inline struct task *task_list_pop(struct task_list *l)
 
     if (t == NULL)
         return NULL;
-    l->head = t->next;
+    l->head = get_relaxed(&t->next);
     if (l->head == NULL)
         l->tail = NULL;
     l->len--;

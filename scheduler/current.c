@@ -20,7 +20,7 @@ __attribute__((noinline)) SANITIZER_LOCAL void thread_self_set(struct thread *m)
     current = m;
 }
 
-__attribute__((noinline)) int errno_now(void)
+__attribute__((noinline)) SANITIZER_LOCAL int errno_now(void)
 {
     int error = errno;
 

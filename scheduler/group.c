@@ -204,6 +204,7 @@ void group_root(struct group *g, struct task *t)
     group_init(g, "root", NULL);
     enter(g, t);
     sanitizer_task_init(&t->sanitizer, get_relaxed(&t->name));
+    sanitizer_give(t);
 }
 
 int group_spawn(struct group *g, task_fn fn, void *arg, const struct task_options *options)
@@ -220,6 +221,7 @@ int group_spawn(struct group *g, task_fn fn, void *arg, const struct task_option
         return r;
     }
     sanitizer_task_init(&t->sanitizer, options->name);
+    sanitizer_give(t);
     count_add(&processor_self()->counters.created, 1);
     processor_spawn(t);
     return 0;

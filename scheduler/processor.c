@@ -204,6 +204,7 @@ static void push(struct processor *p, struct task *t)
     if (!runq_push(&p->runq, t))
         task_list_push(&spilled, t);
     global_push(&sched.global, &spilled);
+    processor_submit();
 }
 
 /* A fair share of the global queue, at most max. */
@@ -240,7 +241,11 @@ static struct task *take_global(struct processor *p, unsigned max)
         return NULL;
     take_share(&taken, max);
     struct task *t = task_list_pop(&taken);
+    if (taken.head == NULL)
+        return t;
+    /* Between the two queues nobody could see them, and may sleep now. */
     push_all(p, &taken);
+    processor_submit();
     return t;
 }
 
@@ -293,7 +298,7 @@ void processor_ready_list(struct task_list *list)
 
     if (list->head == NULL)
         return;
-    for (struct task *t = list->head; t != NULL; t = t->next)
+    for (struct task *t = list->head; t != NULL; t = get_relaxed(&t->next))
         set_relaxed(&t->state, TASK_READY);
     if (p == NULL) {
         ready_from_outside(list);
@@ -430,14 +435,20 @@ static struct task *steal(struct thread *m, struct processor *p)
     return NULL;
 }
 
+static void become_spinner_surely(struct thread *m)
+{
+    if (m->spinning)
+        return;
+    atomic_fetch_add(&sched.spinning, 1);
+    m->spinning = true;
+}
+
 static void become_spinner(struct thread *m)
 {
     uint32_t busy = sched.count - atomic_load(&sched.idle_count);
 
-    if (m->spinning || 2 * atomic_load(&sched.spinning) >= busy)
-        return;
-    atomic_fetch_add(&sched.spinning, 1);
-    m->spinning = true;
+    if (2 * atomic_load(&sched.spinning) < busy)
+        become_spinner_surely(m);
 }
 
 static struct task *find_elsewhere(struct thread *m, struct processor *p)
@@ -551,7 +562,8 @@ static void poll_idle(struct thread *m, struct processor *p)
     leave_idle(m, p);
     woke_up();
     /* Our processor was taken away while we slept: whoever has it may sleep by now, and saw the
-     * role held. A timer that is due, or a kick, leaves nothing ready that would wake somebody. */
+     * role held. A timer that is due, or a kick, leaves nothing ready that would wake somebody.
+     */
     if (get_relaxed(&m->processor) == NULL && ready.len == 0)
         processor_wake();
     if (get_relaxed(&m->processor) != NULL)
@@ -576,7 +588,9 @@ static void go_idle(struct thread *m, struct processor *p)
     set_relaxed(&sched.coarse_ns, clock_mono_ns());
     enter_idle(m, p);
     if (processor_work_visible() || atomic_load(&sched.stopping)) {
-        leave_idle(m, p);
+        /* Counted again: who published relies on us, and there may be more than we take. */
+        if (leave_idle(m, p))
+            become_spinner_surely(m);
         return;
     }
     if (deadlock_found() && leave_idle(m, p)) {
@@ -589,7 +603,8 @@ static void go_idle(struct thread *m, struct processor *p)
             return;
         }
         atomic_store(&sched.poller, NULL);
-        /* Our processor is elsewhere, and whoever has it may sleep already, as the role was held. */
+        /* Our processor is elsewhere, and whoever has it may sleep already, as the role was
+         * held. */
         if (get_relaxed(&m->processor) == NULL)
             processor_wake();
     }
@@ -602,8 +617,8 @@ struct task *processor_find(struct thread *m)
 
     while ((p = get_relaxed(&m->processor)) != NULL && !atomic_load(&sched.stopping)) {
         struct task *t = find_here(m, p);
-        if (t == NULL)
-            t = find_elsewhere(m, p);
+        if (t == NULL && (t = find_elsewhere(m, p)) != NULL && !runq_ring_is_empty(&p->runq))
+            processor_submit(); /* what came along was out of sight for a moment */
         if (t != NULL)
             return found(m, t);
         go_idle(m, p);

@@ -30,7 +30,7 @@ struct task *runq_push_next(struct runq *q, struct task *t)
 struct task *runq_pop(struct runq *q)
 {
     uint64_t head = atomic_load_explicit(&q->head, memory_order_acquire);
-    uint64_t tail = get_relaxed(&q->tail);
+    uint64_t tail = atomic_load_explicit(&q->tail, memory_order_acquire);
 
     while (head != tail) {
         struct task *t = get_relaxed(&q->slots[head % RUNQ_SLOTS]);
@@ -51,7 +51,7 @@ struct task *runq_pop_next(struct runq *q)
 void runq_spill(struct runq *q, struct task_list *ret)
 {
     uint64_t head = atomic_load_explicit(&q->head, memory_order_acquire);
-    uint64_t tail = get_relaxed(&q->tail);
+    uint64_t tail = atomic_load_explicit(&q->tail, memory_order_acquire);
     struct task *taken[RUNQ_SLOTS / 2];
     uint64_t n;
 
@@ -119,7 +119,7 @@ void global_push(struct global_queue *g, struct task_list *list)
         return;
     spin_lock(&g->lock);
     if (g->tail != NULL)
-        g->tail->next = list->head;
+        set_relaxed(&g->tail->next, list->head);
     else
         g->head = list->head;
     g->tail = list->tail;
@@ -133,7 +133,7 @@ void global_pop(struct global_queue *g, unsigned max, struct task_list *ret)
     spin_lock(&g->lock);
     for (; max > 0 && g->head != NULL; max--) {
         struct task *t = g->head;
-        g->head = t->next;
+        g->head = get_relaxed(&t->next);
         if (g->head == NULL)
             g->tail = NULL;
         atomic_store(&g->len, get_relaxed(&g->len) - 1);

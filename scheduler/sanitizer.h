@@ -4,7 +4,8 @@
  * TSan: a task is a fiber. The way from a task to its thread's scheduler stack synchronises,
  * the way back does not: otherwise TSan would believe that all tasks of one thread are ordered
  * and would report no race between them. State of a processor that tasks reach in program order
- * only (its caches) is marked SANITIZER_LOCAL: such a function must contain no atomics.
+ * only (its caches) is marked SANITIZER_LOCAL: such a function must contain no atomics that
+ * order.
  *
  * ASan: both ends of a switch are announced, and a stack is unpoisoned before it is used again.
  * LSan: a slab of stacks is a root region, or every pointer held by a parked task alone would
@@ -53,9 +54,11 @@ static inline void sanitizer_thread_init(struct sanitizer *thread)
     /* Its thread-local memory, errno for one, is set up: every task that comes here knows. */
     __tsan_release(thread);
 }
+/* A fiber costs 800 KB of memset: it stays with its descriptor. */
 static inline void sanitizer_task_init(struct sanitizer *task, const char *name)
 {
-    task->fiber = __tsan_create_fiber(0);
+    if (task->fiber == NULL)
+        task->fiber = __tsan_create_fiber(0);
     if (name != NULL)
         __tsan_set_fiber_name(task->fiber, name);
 }
@@ -65,13 +68,14 @@ static inline void sanitizer_task_deinit(struct sanitizer *task)
         __tsan_destroy_fiber(task->fiber);
     task->fiber = NULL;
 }
-static inline void sanitizer_to_task(struct sanitizer *thread, struct sanitizer *task)
+static inline __attribute__((always_inline)) void sanitizer_to_task(struct sanitizer *thread,
+                                                                    struct sanitizer *task)
 {
     __tsan_switch_to_fiber(task->fiber, __tsan_switch_to_fiber_no_sync);
     __tsan_acquire(thread);
 }
-static inline void sanitizer_to_thread(struct sanitizer *task, struct sanitizer *thread,
-                                       bool last)
+static inline __attribute__((always_inline)) void
+sanitizer_to_thread(struct sanitizer *task, struct sanitizer *thread, bool last)
 {
     (void)task, (void)last;
     __tsan_switch_to_fiber(thread->fiber, 0);
@@ -120,12 +124,13 @@ static inline void sanitizer_task_deinit(struct sanitizer *task)
 {
     (void)task;
 }
-static inline void sanitizer_to_task(struct sanitizer *thread, struct sanitizer *task)
+static inline __attribute__((always_inline)) void sanitizer_to_task(struct sanitizer *thread,
+                                                                    struct sanitizer *task)
 {
     __sanitizer_start_switch_fiber(&thread->fake, task->bottom, task->size);
 }
-static inline void sanitizer_to_thread(struct sanitizer *task, struct sanitizer *thread,
-                                       bool last)
+static inline __attribute__((always_inline)) void
+sanitizer_to_thread(struct sanitizer *task, struct sanitizer *thread, bool last)
 {
     __sanitizer_start_switch_fiber(last ? NULL : &task->fake, thread->bottom, thread->size);
 }
@@ -156,12 +161,13 @@ static inline void sanitizer_task_deinit(struct sanitizer *task)
 {
     (void)task;
 }
-static inline void sanitizer_to_task(struct sanitizer *thread, struct sanitizer *task)
+static inline __attribute__((always_inline)) void sanitizer_to_task(struct sanitizer *thread,
+                                                                    struct sanitizer *task)
 {
     (void)thread, (void)task;
 }
-static inline void sanitizer_to_thread(struct sanitizer *task, struct sanitizer *thread,
-                                       bool last)
+static inline __attribute__((always_inline)) void
+sanitizer_to_thread(struct sanitizer *task, struct sanitizer *thread, bool last)
 {
     (void)task, (void)thread, (void)last;
 }

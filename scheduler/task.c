@@ -63,7 +63,7 @@ SANITIZER_LOCAL static struct task *cache_pop(struct processor *p)
     struct task *t = p->tasks_free;
 
     if (t != NULL) {
-        p->tasks_free = t->next;
+        p->tasks_free = get_relaxed(&t->next);
         p->tasks_free_len--;
     }
     return t;
@@ -71,7 +71,7 @@ SANITIZER_LOCAL static struct task *cache_pop(struct processor *p)
 
 SANITIZER_LOCAL static void cache_push(struct processor *p, struct task *t)
 {
-    t->next = p->tasks_free;
+    set_relaxed(&t->next, p->tasks_free);
     p->tasks_free = t;
     p->tasks_free_len++;
 }
@@ -147,7 +147,6 @@ struct task *task_new(struct processor *p, task_fn fn, void *arg,
 
 void task_free(struct processor *p, struct task *t)
 {
-    sanitizer_task_deinit(&t->sanitizer);
     sanitizer_give(t);
     set_relaxed(&t->state, TASK_FREE);
     if (!cache_is_full(p)) {
@@ -166,6 +165,8 @@ void task_slabs_free(void)
     while (store.slabs != NULL) {
         struct task_slab *slab = store.slabs;
         store.slabs = slab->next;
+        for (unsigned i = 0; i < SLAB_TASKS; i++)
+            sanitizer_task_deinit(&slab_task(slab, i)->sanitizer);
         free(slab->tasks);
         free(slab);
     }
@@ -207,11 +208,13 @@ static bool commit_end(struct thread *m, struct task *t, void *arg)
     return false;
 }
 
-static void task_entry(void *arg)
+/* It never returns, so TSan must not note that it was called: its fiber is used again. */
+SANITIZER_LOCAL static void task_entry(void *arg)
 {
     struct task *t = arg;
 
     sanitizer_arrived(&t->sanitizer);
+    sanitizer_take(t);
     sanitizer_take(stack_base(get_relaxed(&t->stack)));
     int result = t->fn(t->arg);
     assert_always(list_is_empty(&t->groups_open)); /* a frame ended with a group open */
