@@ -62,7 +62,7 @@ $(B)/%.o: %.S
 	@$(CC) -g -I. -MMD -MP -c -o $@ $<
 $(B)/tests/bench/%: $(B)/tests/bench/%.o $(B)/libstint.a
 	@echo "  link  $@"
-	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	@$(CC) $(LDFLAGS) -Wl,--as-needed -o $@ $^ $(LDLIBS)
 $(B)/libtest.a: $(TESTLIB)
 	@rm -f $@ && ar rcs $@ $^
 $(B)/tests/%: $(B)/tests/%.o $(B)/libtest.a $(B)/libstint.a
