@@ -17,12 +17,14 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <systemd/sd-daemon.h>
+#include <unistd.h>
 
 /* A stop goes from the outside in: no job starts any more and running ones get the drain; then
  * waiting clients get their answers and the doors close; then engine and store. A second TERM
  * cuts the drain short: jobs are stopped at once and go back to the queue, uncounted. */
 
 #define API_DRAIN_NS (2 * NS_PER_S)
+#define EXIT_STORE_FAILED 74 /* EX_IOERR of sysexits.h */
 
 struct life {
     struct serve *serve;
@@ -54,6 +56,16 @@ void serve_block_signals(void)
 
 /* ---------------------------------------------------------------- opening ----------------- */
 
+/* After a failed sync nobody knows what is on the disk, and trying it again may hide the loss
+ * (the kernel marks the pages clean). So the process ends at once, as if it had been killed:
+ * the next start reads what is there, takes jobs back, and ends what they left running. */
+static void on_store_failed(void *ctx, int r)
+{
+    (void)ctx;
+    log_error("daemon.store_failed", LOG_ERR(r), LOG_STR("next", "ends now; start again"));
+    _exit(EXIT_STORE_FAILED);
+}
+
 static struct engine_options engine_options_of(struct life *life)
 {
     const struct conf *conf = life->serve->conf;
@@ -69,6 +81,7 @@ static struct engine_options engine_options_of(struct life *life)
         .jobs_waiting_max = conf->waiting_max,
         .readers = (uint32_t)conf->readers,
         .crashes_max = (uint32_t)conf->crashes_max,
+        .failed = on_store_failed,
     };
 }
 

@@ -162,6 +162,29 @@ def full_disk(claims, build, folder):
     libc.umount2(state.encode(), 2)
 
 
+def failed_sync(claims, build, folder):
+    """The disk fails a sync: the daemon ends rather than guess, and the next start knows."""
+    os.makedirs(folder)
+    daemon = Daemon(build, folder)
+    daemon.env["STINT_FAULT"] = "store.sync:40:EIO"
+    daemon.start()
+    acknowledged, deadline = [], time.monotonic() + 30
+    try:
+        while time.monotonic() < deadline:
+            status, answer = daemon.ask("POST", "/v1/jobs", {"exec": {"argv": ["true"]}})
+            if status == 201:
+                acknowledged.append(answer["id"])
+    except (OSError, http.client.HTTPException):
+        pass
+    claims.ok("a_failed_sync_ends_the_daemon", daemon.process.wait(20) == 74, daemon.log_text())
+    del daemon.env["STINT_FAULT"]
+    daemon.start()
+    claims.ok("the_next_start_finishes_what_was_cut", daemon.settle())
+    lost = [i for i in acknowledged if daemon.ask("GET", f"/v1/jobs/{i}")[1].get("state") != "succeeded"]
+    claims.ok("nothing_acknowledged_before_it_is_lost", acknowledged and not lost, lost[:5])
+    daemon.stop()
+
+
 def cli_exit_codes(claims, build, daemon):
     stint = os.path.join(build, "stint")
 
@@ -198,6 +221,7 @@ def main():
     tcp_door(claims, build, os.path.join(claims.folder, "tcp"))
     newer_store(claims, build, os.path.join(claims.folder, "newer"))
     unwritable_folder(claims, build, os.path.join(claims.folder, "unwritable"))
+    failed_sync(claims, build, os.path.join(claims.folder, "sync"))
     full_disk(claims, build, os.path.join(claims.folder, "full"))
     return claims.end()
 
