@@ -288,6 +288,9 @@ void threads_join(void)
     }
     if (self != NULL)
         end(self);
+    /* The wake that let the root end may still be on its way out of a foreign thread. */
+    while (atomic_load(&sched.foreign) > 0)
+        sched_yield();
     for (struct list *link; (link = list_pop_front(&sched.threads)) != NULL;)
         free(container_of(link, struct thread, all_link));
     set_relaxed(&sched.threads_count, 0);
