@@ -1,0 +1,90 @@
+#include "tests/lib/commands.h"
+
+#include "base/buf.h"
+#include "base/io.h"
+#include "base/own.h"
+#include "jobs/cgroup.h"
+#include "jobs/kinds_internal.h"
+
+#include <check.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+const struct kind_config commands_with_cgroups = {.cgroups = true};
+const struct kind_config commands_without_cgroups = {.cgroups = false};
+
+/* Each test of this kind runs both ways. */
+void commands_both_ways(void (*body)(struct rig *rig))
+{
+    rig_run(NULL, &commands_with_cgroups, body);
+    rig_run(NULL, &commands_without_cgroups, body);
+}
+
+unsigned commands_count_entries(const char *path)
+{
+    DIR *dir = opendir(path);
+    unsigned count = 0;
+
+    if (!dir)
+        return 0;
+    while (readdir(dir))
+        count++;
+    closedir(dir);
+    return count;
+}
+
+/* Processes that have word in their environment. */
+static unsigned count_marked(const char *word)
+{
+    DIR *dir = opendir("/proc");
+    unsigned count = 0;
+
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+        OWN_BUF struct buf b = BUF_INIT;
+        char path[300];
+
+        if (entry->d_name[0] < '0' || entry->d_name[0] > '9')
+            continue;
+        snprintf(path, sizeof path, "/proc/%s/environ", entry->d_name);
+        if (io_file_read(AT_FDCWD, path, 1 << 20, &b) == 0)
+            count += memmem(b.data, b.len, word, strlen(word)) != NULL;
+    }
+    closedir(dir);
+    return count;
+}
+
+void commands_check_nothing_left(struct rig *rig)
+{
+    char word[64], path[600];
+
+    snprintf(word, sizeof word, "STINT_STATE=%016llx",
+             (unsigned long long)rig->kinds->state_id);
+    ck_assert_uint_eq(count_marked(word), 0);
+    snprintf(path, sizeof path, "%s/tmp", rig->dir);
+    ck_assert_uint_eq(commands_count_entries(path), 2);
+    ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1);
+    ck_assert_int_eq(errno, ECHILD);
+    if (!rig->kinds->cgroups)
+        return;
+    DIR *dir = opendir(cgroup_root_path(rig->kinds->cgroups));
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;)
+        ck_assert_msg(entry->d_type != DT_DIR || entry->d_name[0] == '.', "cgroup %s is left",
+                      entry->d_name);
+    closedir(dir);
+}
+
+/* Single quotes are double ones, so that documents can be read in C. */
+const char *commands_document(const char *exec)
+{
+    static char text[4096];
+    char *out = text + sprintf(text, "{\"exec\":{");
+
+    for (; *exec; exec++)
+        *out++ = *exec == '\'' ? '"' : *exec == '`' ? '\'' : *exec;
+    strcpy(out, "}}");
+    return text;
+}
