@@ -184,152 +184,6 @@ void processor_submit(void)
         processor_wake();
 }
 
-static void push_global(struct task *t)
-{
-    struct task_list one = {0};
-
-    task_list_push(&one, t);
-    global_push(&sched.global, &one);
-}
-
-/* Behind the others; a full ring gives its older half to everybody. */
-static void push(struct processor *p, struct task *t)
-{
-    struct task_list spilled = {0};
-
-    if (runq_push(&p->runq, t))
-        return;
-    runq_spill(&p->runq, &spilled);
-    count_add(&p->counters.overflows, 1);
-    if (!runq_push(&p->runq, t))
-        task_list_push(&spilled, t);
-    global_push(&sched.global, &spilled);
-    processor_submit();
-}
-
-/* A fair share of the global queue, at most max. */
-static void take_share(struct task_list *ret, unsigned max)
-{
-    uint64_t share = atomic_load(&sched.global.len) / sched.count + 1;
-
-    global_pop(&sched.global, share < max ? (unsigned)share : max, ret);
-}
-
-static void push_all(struct processor *p, struct task_list *list)
-{
-    for (struct task *t; (t = task_list_pop(list)) != NULL;)
-        push(p, t);
-}
-
-/* Behind what stands here. */
-static void refill(struct processor *p, unsigned max)
-{
-    struct task_list taken = {0};
-
-    if (atomic_load(&sched.global.len) == 0)
-        return;
-    take_share(&taken, max);
-    push_all(p, &taken);
-}
-
-/* The first is the answer, the others go behind what stands here. */
-static struct task *take_global(struct processor *p, unsigned max)
-{
-    struct task_list taken = {0};
-
-    if (atomic_load(&sched.global.len) == 0)
-        return NULL;
-    take_share(&taken, max);
-    struct task *t = task_list_pop(&taken);
-    if (taken.head == NULL)
-        return t;
-    /* Between the two queues nobody could see them, and may sleep now. */
-    push_all(p, &taken);
-    processor_submit();
-    return t;
-}
-
-/* Threads without a processor: foreign ones, and ours inside a blocking call. */
-static void ready_from_outside(struct task_list *list)
-{
-    atomic_fetch_add(&sched.foreign, 1);
-    global_push(&sched.global, list);
-    processor_submit();
-    atomic_fetch_sub(&sched.foreign, 1);
-}
-
-static struct processor *processor_of_runner(struct thread **ret)
-{
-    *ret = thread_self();
-    return *ret != NULL ? get_relaxed(&(*ret)->processor) : NULL;
-}
-
-static void put_next(struct processor *p, struct task *t, bool tell)
-{
-    struct task *displaced = runq_push_next(&p->runq, t);
-
-    if (displaced != NULL)
-        push(p, displaced);
-    if (displaced != NULL || tell)
-        processor_submit();
-}
-
-void processor_ready(struct task *t)
-{
-    struct thread *m;
-    struct processor *p = processor_of_runner(&m);
-
-    set_relaxed(&t->state, TASK_READY);
-    if (p == NULL) {
-        struct task_list one = {0};
-        task_list_push(&one, t);
-        ready_from_outside(&one);
-    } else if (get_relaxed(&m->task) != NULL) {
-        put_next(p, t, false);
-    } else {
-        push(p, t); /* the loop of this thread looks at its queue next */
-    }
-}
-
-void processor_ready_list(struct task_list *list)
-{
-    struct thread *m;
-    struct processor *p = processor_of_runner(&m);
-
-    if (list->head == NULL)
-        return;
-    for (struct task *t = list->head; t != NULL; t = get_relaxed(&t->next))
-        set_relaxed(&t->state, TASK_READY);
-    if (p == NULL) {
-        ready_from_outside(list);
-        return;
-    }
-    bool many = list->len > 1 || get_relaxed(&m->task) != NULL;
-    push_all(p, list);
-    if (many)
-        processor_submit();
-}
-
-void processor_spawn(struct task *t)
-{
-    struct thread *m;
-    struct processor *p = processor_of_runner(&m);
-
-    if (p == NULL)
-        push_global(t);
-    else
-        put_next(p, t, true);
-}
-
-void processor_requeue(struct processor *p, struct task *t)
-{
-    /* Who yields lets others run, also those that found no place here. */
-    if (runq_ring_is_empty(&p->runq))
-        refill(p, RUNQ_SLOTS / 2);
-    push(p, t);
-    processor_submit();
-}
-
 /* Expired timers of any processor, run on this one. */
 static bool run_timers(struct processor *p, struct processor *of, uint64_t now_ns)
 {
@@ -390,7 +244,7 @@ static struct task *find_here(struct thread *m, struct processor *p)
     check_timers(p);
     if (tick % GLOBAL_EVERY == 0) {
         poll_now(p);
-        t = take_global(p, GLOBAL_EVERY);
+        t = processor_take_global(p, GLOBAL_EVERY);
     }
     if (t == NULL)
         t = take_next(m, p);
@@ -399,7 +253,7 @@ static struct task *find_here(struct thread *m, struct processor *p)
     if (t == NULL)
         t = runq_pop_next(&p->runq);
     if (t == NULL)
-        t = take_global(p, RUNQ_SLOTS / 2);
+        t = processor_take_global(p, RUNQ_SLOTS / 2);
     return t;
 }
 
@@ -469,7 +323,7 @@ static struct task *find_elsewhere(struct thread *m, struct processor *p)
             return NULL;
         if (!tasks_visible() && !nexts_visible())
             continue;
-        if ((t = take_global(p, RUNQ_SLOTS / 2)) != NULL || (t = steal(m, p)) != NULL)
+        if ((t = processor_take_global(p, RUNQ_SLOTS / 2)) != NULL || (t = steal(m, p)) != NULL)
             return t;
     }
     return NULL;

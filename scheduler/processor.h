@@ -18,6 +18,10 @@ void processor_spawn(struct task *t);
 /* Behind what is runnable on this processor. On the scheduler's stack. */
 void processor_requeue(struct processor *p, struct task *t);
 
+/* One from the global queue, NULL when it is empty; a fair share of at most max, the others
+ * behind what is runnable on this processor. On the scheduler's stack. */
+struct task *processor_take_global(struct processor *p, unsigned max);
+
 /* The next task for m; NULL when m has no processor any more or the scheduler stops. */
 struct task *processor_find(struct thread *m);
 

@@ -161,6 +161,7 @@ static void end(void)
     threads_join();
     atomic_store(&sched.running, false);
     wait_for_foreign();
+    threads_free();
     poller_close();
     net_slabs_free();
     if (sched.processors != NULL)
@@ -199,9 +200,11 @@ void scheduler_outside_begin(void)
 
 void scheduler_outside_end(void)
 {
+    atomic_fetch_add(&sched.foreign, 1);
     atomic_fetch_sub(&sched.outside, 1);
     /* Who was asleep before may be dead now: a processor looks again. */
     processor_wake();
+    atomic_fetch_sub(&sched.foreign, 1);
 }
 
 unsigned scheduler_processors(void)

@@ -288,9 +288,10 @@ void threads_join(void)
     }
     if (self != NULL)
         end(self);
-    /* The wake that let the root end may still be on its way out of a foreign thread. */
-    while (atomic_load(&sched.foreign) > 0)
-        sched_yield();
+}
+
+void threads_free(void)
+{
     for (struct list *link; (link = list_pop_front(&sched.threads)) != NULL;)
         free(container_of(link, struct thread, all_link));
     set_relaxed(&sched.threads_count, 0);

@@ -12,6 +12,8 @@ int thread_adopt(void);
 void thread_loop(struct thread *m);
 /* Waits for all others, and ends the part of the caller. */
 void threads_join(void);
+/* Forgets them. A foreign thread that woke one must have left our code. */
+void threads_free(void);
 /* A new sleeping thread without a processor, in no list but the one of all. NULL: none can be
  * had. Any thread. */
 struct thread *thread_new(void);
