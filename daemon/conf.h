@@ -44,10 +44,11 @@ struct conf {
     /* [exec] [http] [file] */
     uint64_t readers;
     uint64_t exec_concurrency, http_concurrency, file_concurrency;
-    bool exec_cgroups;
+    bool exec_cgroups, exec_limits_optional;
     char **http_allow;
     uint64_t http_response_bytes;
     char **file_roots;
+    uint64_t extract_bytes_max;
     /* [api] */
     uint64_t connections_max;
     int64_t idle_timeout_ms;

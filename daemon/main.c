@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -174,6 +175,8 @@ int main(int argc, char **argv)
                           .argv = argv,
                           .started_ns = clock_mono_ns()};
 
+    /* Names of files in archives are UTF-8. Nothing else of a locale is wanted. */
+    setlocale(LC_CTYPE, "C.UTF-8");
     int r = conf_load(&conf, argc, argv, why);
     if (r < 0) {
         fprintf(stderr, "stintd: %s\n", why);

@@ -97,6 +97,8 @@ static void fill_kinds(struct life *life)
         .http_response_bytes_max = conf->http_response_bytes,
         .log_bytes_max = conf->log_bytes_max,
         .cgroups = conf->exec_cgroups,
+        .limits_optional = conf->exec_limits_optional,
+        .extract_bytes_max = conf->extract_bytes_max,
     };
 }
 

@@ -9,6 +9,7 @@
 #include "tests/lib/folder.h"
 
 #include <check.h>
+#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -37,6 +38,7 @@ void rig_run(const char *dir, const struct kind_config *config, void (*body)(str
         .dir = own ? own : (char *)(uintptr_t)dir, .config = *config, .body = body};
 
     rig.config.state_dir = rig.dir;
+    setlocale(LC_CTYPE, "C.UTF-8"); /* as the daemon does: names in archives */
     ck_assert_int_eq(scheduler_run(&options, root, &rig), 0);
     folder_remove(own);
 }
