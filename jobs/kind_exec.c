@@ -2,16 +2,17 @@
  *
  * One attempt is this task and two more that read its output. The life of it:
  *
- *     start    one blocking section: scratch folder, cgroup, pipes, clone3 (spawn.h)
+ *     readers  pipes and the tasks that read them, before there is anything to be read
+ *     start    one blocking section: scratch folder, cgroup, clone3 (spawn.h)
  *     wait     parked on the pidfd, until the main process ends or this task is cancelled
- *     stop     only when cancelled: stop_signal and SIGCONT, then up to the grace for the main
- *              process (STOP_MIXED) or for all of them (STOP_GROUP) to go
- *     finish   whatever lives is killed until nothing does, also after an ordinary end: a job
- * is over when its processes are, not when the first of them is drain    the pipes are read to
- * their end, which is near now that no writer lives; a descriptor that was passed to a stranger
- * is waited for DRAIN_NS and no longer end      the zombie is reaped, the cgroup measured and
- * removed, the child's own result read, the scratch folder removed, the verdict spoken
- * (exec_result.h)
+ *     stop     only when cancelled: stop_signal and SIGCONT, then up to the grace for the
+ *              main process (STOP_MIXED) or for all of them (STOP_GROUP) to go
+ *     finish   whatever lives is killed until nothing does, also after an ordinary end: a
+ *              job is over when its processes are, not when the first of them is
+ *     drain    the pipes are read to their end, which is near now that no writer lives; a
+ *              descriptor passed to a stranger is waited for DRAIN_NS and no longer
+ *     end      the zombie is reaped, the cgroup measured and removed, the child's own
+ *              result read, the scratch folder removed, the verdict spoken (exec_result.h)
  *
  * The main process stays a zombie until finish is over: its number names the session in which
  * proctree.h looks for the rest, so it must not be given away before.
@@ -74,7 +75,7 @@ struct run {
     int scratch_fd;
     struct exec_env env;
     struct exec_tree tree;
-    int pipes[2]; /* our ends, until the streams have them */
+    int ends[2]; /* of the pipes, for the child; -1 once it has them */
     struct net *main;
     struct stream streams[2];
     struct group readers;
@@ -108,17 +109,22 @@ static int stream_read(void *arg)
     return 0;
 }
 
-static int stream_start(struct run *run, int i)
+static int stream_open(struct run *run, int i)
 {
     struct stream *s = &run->streams[i];
+    int ends[2];
 
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return sys_error();
+    run->ends[i] = ends[1];
     s->log = run->attempt->log;
     s->kind = i == 0 ? STREAM_STDOUT : STREAM_STDERR;
     s->reading = &run->reading;
-    int r = net_open(run->pipes[i], &s->net);
-    if (r < 0)
+    int r = net_open(ends[0], &s->net);
+    if (r < 0) {
+        close(ends[0]);
         return r;
-    run->pipes[i] = -1;
+    }
     waitgroup_add(&run->reading, 1);
     r = group_go(&run->readers, stream_read, s);
     if (r < 0)
@@ -126,8 +132,19 @@ static int stream_start(struct run *run, int i)
     return r;
 }
 
+/* Our copies of the writing ends: only with them gone can the pipes end. */
+static void streams_let_go(struct run *run)
+{
+    for (int i = 0; i < 2; i++) {
+        if (run->ends[i] >= 0)
+            close(run->ends[i]);
+        run->ends[i] = -1;
+    }
+}
+
 static void streams_finish(struct run *run)
 {
+    streams_let_go(run);
     task_shield_begin(FOREVER_NS);
     if (waitgroup_wait(&run->reading, task_now_ns() + DRAIN_NS) < 0) {
         for (int i = 0; i < 2; i++) {
@@ -172,25 +189,16 @@ static int make_scratch(struct run *run)
 static int spawn_main(struct run *run)
 {
     const struct exec_spec *spec = &run->attempt->spec->exec;
-    int out[2], err[2];
 
     OWN_FD int in = open_stdin(spec->stdin_text);
     if (in < 0)
         return in;
-    if (pipe2(out, O_CLOEXEC) < 0)
-        return sys_error();
-    run->pipes[0] = out[0];
-    OWN_FD int out_end = out[1];
-    if (pipe2(err, O_CLOEXEC) < 0)
-        return sys_error();
-    run->pipes[1] = err[0];
-    OWN_FD int err_end = err[1];
     struct spawn_request request = {
         .paths = run->env.paths.items,
         .argv = spec->argv,
         .envp = run->env.words.items,
         .cwd = spec->cwd ? spec->cwd : run->scratch,
-        .stdio = {in, out_end, err_end},
+        .stdio = {in, run->ends[0], run->ends[1]},
         .oom_reset = run->kinds->oom_score_adj < 0,
     };
     return exec_tree_spawn(&run->tree, &request, &run->step);
@@ -205,6 +213,7 @@ static int start(struct run *run)
         r = exec_tree_open(&run->tree, run->attempt);
     if (r == 0)
         r = spawn_main(run);
+    streams_let_go(run);
     block_leave();
     return r;
 }
@@ -279,8 +288,6 @@ static int follow_main(struct run *run)
 {
     int r = net_watch(run->tree.pidfd, &run->main);
 
-    for (int i = 0; r == 0 && i < 2; i++)
-        r = stream_start(run, i);
     return r < 0 ? r : wait_main(run, 0);
 }
 
@@ -354,14 +361,6 @@ static void remove_scratch(struct run *run)
         log_warn("exec.scratch_left", LOG_STR("folder", run->scratch), LOG_ERR(r));
 }
 
-static void close_pipes(struct run *run)
-{
-    for (int i = 0; i < 2; i++) {
-        if (run->pipes[i] >= 0)
-            close(run->pipes[i]);
-    }
-}
-
 /* The process ran. */
 static void end(struct run *run, bool stopped, struct outcome *ret)
 {
@@ -395,8 +394,6 @@ static void abandon(struct run *run)
 
 static void live(struct run *run, struct outcome *ret)
 {
-    group_open(&run->readers, "exec output");
-    waitgroup_init(&run->reading);
     int r = follow_main(run);
     /* E2 */
     bool cancelled = r == -ECANCELED || r == -ETIMEDOUT;
@@ -422,7 +419,7 @@ static int prepare(struct run *run, const struct attempt *attempt)
         .attempt = attempt,
         .kinds = attempt->kinds,
         .scratch_fd = -1,
-        .pipes = {-1, -1},
+        .ends = {-1, -1},
         .tree = {.kinds = attempt->kinds, .pidfd = -1},
     };
     snprintf(run->name, sizeof run->name, "%llu.%u", (unsigned long long)attempt->job->id,
@@ -434,6 +431,31 @@ static int prepare(struct run *run, const struct attempt *attempt)
     return exec_env_init(&run->env, attempt, run->scratch);
 }
 
+/* The readers come first: once a process runs, nothing that a cancellation could refuse is
+ * between it and its end. */
+static void perform(struct run *run, struct outcome *ret)
+{
+    int r = 0;
+
+    group_open(&run->readers, "exec output");
+    waitgroup_init(&run->reading);
+    for (int i = 0; r == 0 && i < 2; i++)
+        r = stream_open(run, i);
+    if (r == 0)
+        r = start(run);
+    if (r == 0) {
+        live(run, ret);
+        return;
+    }
+    streams_finish(run);
+    /* Cancelled before anything was made; a start that failed says so whatever came after. */
+    if (r == -ECANCELED)
+        ret->kind = OUTCOME_STOPPED;
+    else
+        explain_start(run, r, ret);
+    abandon(run);
+}
+
 static void exec_run(const struct attempt *attempt, struct outcome *ret)
 {
     OWN(free) struct run *run = malloc(sizeof *run);
@@ -443,19 +465,12 @@ static void exec_run(const struct attempt *attempt, struct outcome *ret)
         outcome_fail(ret, OUTCOME_FAILED, REASON_SPAWN_FAILED, "out of memory");
         return;
     }
-    if (r == 0 && task_cancelled() < 0) {
+    if (r < 0)
+        explain_start(run, r, ret);
+    else if (task_cancelled() < 0)
         ret->kind = OUTCOME_STOPPED;
-    } else {
-        if (r == 0)
-            r = start(run);
-        if (r == 0) {
-            live(run, ret);
-        } else {
-            explain_start(run, r, ret);
-            abandon(run);
-        }
-    }
-    close_pipes(run);
+    else
+        perform(run, ret);
     exec_env_deinit(&run->env);
     free(run->scratch);
 }

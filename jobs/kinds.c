@@ -5,8 +5,7 @@
  *
  *     tmp/ID.FENCE                      scratch folder of an exec attempt
  *     tmp/file.ID.FENCE, tmp/done.ID    notes of file jobs (file_target.h)
- *     cgroup                            path of the cgroup root, one line; removed at a clean
- * end */
+ *     cgroup                            path of the cgroup root; removed at a clean end */
 #include "jobs/kinds_internal.h"
 
 #include "base/buf.h"

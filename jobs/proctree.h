@@ -18,12 +18,12 @@
  * Between clone3 and the registration of the main process a lock keeps the reaper out.
  *
  * Rejected: process groups alone (setsid leaves them), ptrace (a debugger in the job would not
- * work), descent alone (a double fork cuts it), walking for each end of a job when nothing is
- * left (one getdents and a prlimit a process decide that).
+ * work), descent alone (a double fork cuts it), reading the files of every process at each end
+ * of a job (marks and sessions, one call a process, tell whether anything is left to look for).
  *
  * P1  a pid is signalled only through a pidfd taken before its membership was looked at again.
- * P2  waitid on P_ALL never consumes; what it shows is consumed by pid if it is no main
- * process.
+ * P2  waitid on P_ALL never consumes; what it shows is consumed by pid if it is
+ *     no main process.
  *
  * Calls block the thread: bracket them with block_enter(BLOCK_EXEC). */
 #ifndef JOBS_PROCTREE_H
