@@ -227,6 +227,14 @@ static int open_parts(struct kinds *kinds, struct group *group)
     return r < 0 ? r : http_pump_open(kinds->config, group, &kinds->pump);
 }
 
+static void tell(const struct kinds *kinds)
+{
+    OWN_BUF struct buf text = BUF_INIT;
+
+    kinds_describe(kinds, &text);
+    log_info("kinds.ready", LOG_STR("processes", buf_str(&text)));
+}
+
 int kinds_open(const struct kind_config *config, struct group *group, struct kinds **ret)
 {
     struct kinds *kinds = calloc(1, sizeof *kinds);
@@ -241,6 +249,7 @@ int kinds_open(const struct kind_config *config, struct group *group, struct kin
         kinds_close(kinds);
         return r;
     }
+    tell(kinds);
     *ret = kinds;
     return 0;
 }
