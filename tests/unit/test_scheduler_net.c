@@ -2,6 +2,7 @@
 #include "scheduler/net.h"
 
 #include "scheduler/event.h"
+#include "scheduler/poller.h"
 
 #include "tests/lib/scheduled.h"
 
@@ -9,6 +10,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 enum { PAIRS = 100, ECHOES = 50, LINE_BYTES = 32, PEERS = 20, REUSES = 300 / SLOWDOWN };
@@ -219,6 +221,57 @@ START_TEST(a_reused_descriptor_number_gets_no_event_of_the_old_handle)
 }
 END_TEST
 
+/* What the poller had in its hands when the old handle was closed. */
+static int late_event(void *arg)
+{
+    struct task_list woken = {0};
+    struct pair old, young;
+
+    (void)arg;
+    pair_open(&old);
+    struct net *first = old.a;
+    net_close(old.a);
+    pair_open(&young);
+    ck_assert_ptr_eq(young.a, first); /* the first of its chunk, in its second generation */
+    net_event(0, EPOLLIN, &woken);
+    ck_assert_int_eq(net_wait(young.a, NET_READ, SOON), -ETIMEDOUT);
+    net_event(1, EPOLLIN, &woken);
+    ck_assert_int_eq(net_wait(young.a, NET_READ, SOON), 0);
+    pair_close(&young);
+    net_close(old.b);
+    return 0;
+}
+
+START_TEST(an_event_that_arrives_after_the_close_is_not_given_to_the_next_handle)
+{
+    scheduled(1, late_event, NULL);
+}
+END_TEST
+
+static int watch_twice(void *arg)
+{
+    int fds[2];
+    struct net *n;
+
+    (void)arg;
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(net_watch(fds[0], &n), 0);
+        ck_assert_int_eq(net_wait(n, NET_READ, SOON), -ETIMEDOUT);
+        net_close(n);
+        ck_assert_int_ge(fcntl(fds[0], F_GETFD), 0);
+    }
+    close(fds[0]);
+    close(fds[1]);
+    return 0;
+}
+
+START_TEST(a_descriptor_that_was_only_watched_stays_open_and_can_be_watched_again)
+{
+    scheduled(1, watch_twice, NULL);
+}
+END_TEST
+
 struct town {
     struct sockaddr_in address;
     struct net *listener;
@@ -334,6 +387,8 @@ int main(void)
     tcase_add_test(tc, closing_a_descriptor_wakes_who_waits_for_it);
     tcase_add_loop_test(tc, a_kick_lets_one_wait_for_reading_pass, 0, 2);
     tcase_add_loop_test(tc, a_reused_descriptor_number_gets_no_event_of_the_old_handle, 0, 2);
+    tcase_add_test(tc, an_event_that_arrives_after_the_close_is_not_given_to_the_next_handle);
+    tcase_add_test(tc, a_descriptor_that_was_only_watched_stays_open_and_can_be_watched_again);
     tcase_add_loop_test(tc, a_connection_over_loopback_is_accepted_and_echoes, 0, 2);
     tcase_add_test(tc, connecting_where_nobody_listens_is_refused);
     suite_add_tcase(s, tc);
