@@ -28,7 +28,7 @@ c_suite() {
 }
 
 clang_build() {
-    step "build with clang" 900 count_status make -s -j"$(nproc)" CC=clang VARIANT=clang tests
+    step "build with clang" 900 count_status make -s -j"$(nproc)" CC=clang VARIANT=clang OPT=-O1 tests
 }
 
 sanitizer_suite() {
@@ -44,7 +44,7 @@ sanitizer_suites() {
     local variant
     for variant in asan tsan; do
         step "build with $variant" 900 count_status \
-            make -s -j"$(nproc)" VARIANT=$variant tests
+            make -s -j"$(nproc)" VARIANT=$variant OPT=-O1 tests
         sanitizer_suite build/$variant
     done
 }
