@@ -1,4 +1,5 @@
 #include "base/own.h"
+#include "jobs/crypto_late.h"
 #include "jobs/file_job.h"
 #include "jobs/sys.h"
 
@@ -20,6 +21,8 @@ OWN_DEFINE(struct file_digest, file_digest_free);
 
 int file_digest_new(struct file_job *job, const char *algorithm, struct file_digest **ret)
 {
+    if (!crypto_late_load())
+        return file_job_fail(job, -ELIBACC, "libcrypto");
     OWN(file_digest_free) struct file_digest *digest = calloc(1, sizeof *digest);
     if (!digest)
         return -ENOMEM;

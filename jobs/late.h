@@ -1,16 +1,16 @@
 /* late.h: libraries that are loaded when a job first needs them.
  *
- * libcurl and libarchive bring some thirty further libraries with them. Linked the usual way
- * they were half of the daemon's start and a third of its memory at rest, on machines whose
+ * libcurl, libarchive and libcrypto come with some thirty further libraries. Linked the usual
+ * way they were half of the daemon's start and a third of its memory at rest, on machines whose
  * jobs are all commands. So the build does not link them: for each of their functions that is
  * used there is one here of the same name, which loads the library and goes on to the real one.
  * Callers include the library's own header and see no difference.
  *
  * How it works
- *     http_late.c, file_late.c     the functions, a line each, from the macros below
- *     late.c                       dlopen, once a library, on a thread of its own: what runs
- *                                  when a library is loaded (OpenSSL, ICU) was not written for
- *                                  the stack of a task
+ *     http_late.c, file_late.c, crypto_late.c
+ *                  the functions, a line each, from the macros below
+ *     late.c       dlopen, once a library, on a thread of its own: what runs when a library is
+ *                  loaded (OpenSSL, ICU) was not written for the stack of a task
  * A load takes some ten milliseconds, once in the daemon's life, and the thread that asks for
  * it waits without telling the scheduler, as it would have at the start.
  *
