@@ -11,9 +11,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-rounds=5 seconds=1.5 floor_seconds=0.5 idle_jobs=300
+rounds=5 seconds=1.5 floor_seconds=0.5 idle_jobs=300 exec_jobs=1000
 if [ "${1:-}" = -quick ]; then
-    rounds=3 seconds=0.5 floor_seconds=0.2 idle_jobs=100
+    rounds=3 seconds=0.5 floor_seconds=0.2 idle_jobs=100 exec_jobs=300
     shift
 fi
 build=$(realpath "${1:?usage: run.sh [-quick] BUILD-DIR}")
@@ -128,6 +128,20 @@ commands() {
     bench "${id}_cpu_per_10k" "$(median "$id.cpu")" s
 }
 
+# The cheapest jobs there are, from submission to end.
+nothing() {
+    wanted e2e_http || return 0
+    start STINTD_HTTP_CONCURRENCY=64
+    for _ in $(seq "$rounds"); do
+        "$build/tests/bench/http_echo" -to "$socket" -pid "$daemon" -jobs 2000 >"$scratch/out"
+        value rate | note e2e_http
+        value cpu_s_10k | note e2e_http.cpu
+    done
+    stop
+    bench e2e_http "$(median e2e_http)" jobs/s
+    bench cpu_per_10k "$(median e2e_http.cpu)" s
+}
+
 latency() {
     wanted "latency_idle$2" || return 0
     start
@@ -168,8 +182,9 @@ crowd() {
 submit submit_1 sync -connections 1
 submit submit_64 sqlite:64 -connections 64
 submit submit_batch_100 sqlite:100 -connections 4 -batch 100
-commands 16 1000
-commands 64 1000
+commands 16 "$exec_jobs"
+commands 64 "$exec_jobs"
+nothing
 latency http ""
 latency exec _exec
 rest
