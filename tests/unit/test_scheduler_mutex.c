@@ -171,13 +171,14 @@ END_TEST
 struct greed {
     struct mutex mutex;
     _Atomic uint64_t wants_since_ns; /* 0: the modest task does not wait */
-    _Atomic unsigned passed;         /* times the greedy one locked past an old waiter */
+    _Atomic unsigned passed;         /* waits of the modest one that were passed when old */
     _Atomic bool stop;
 };
 
 static int greedy(void *arg)
 {
     struct greed *g = arg;
+    uint64_t counted_ns = 0;
 
     while (!atomic_load(&g->stop)) {
         ck_assert_int_eq(mutex_lock(&g->mutex, 0), 0);
@@ -186,8 +187,10 @@ static int greedy(void *arg)
         bool old = since_ns != 0 && clock_mono_ns() > since_ns + 3 * NS_PER_MS;
         mutex_unlock(&g->mutex);
         ck_assert_int_eq(mutex_lock(&g->mutex, 0), 0);
-        if (old && atomic_load(&g->wants_since_ns) == since_ns)
+        if (old && since_ns != counted_ns && atomic_load(&g->wants_since_ns) == since_ns) {
+            counted_ns = since_ns;
             atomic_fetch_add(&g->passed, 1);
+        }
         mutex_unlock(&g->mutex);
     }
     return 0;
@@ -216,10 +219,10 @@ static int starving(void *arg)
     }
     atomic_store(&x.stop, true);
     ck_assert_int_eq(group_join(&g), 0);
-    /* The waiter queues a moment after it noted the time, and may then be put off its
-     * processor: once in 200 is such an accident, a mutex that starves its waiters passes them
-     * every time. */
-    ck_assert_uint_le(atomic_load(&x.passed), 2);
+    /* The waiter queues a moment after it noted the time, and the system may put its thread off
+     * in between, for as long as it likes: a wait counts once. A few in 200 are such accidents;
+     * a mutex that starves its waiters passes them every time. */
+    ck_assert_uint_le(atomic_load(&x.passed), 10);
     ck_assert_uint_lt(worst_ns, 500 * NS_PER_MS);
     return 0;
 }
