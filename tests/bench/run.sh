@@ -44,8 +44,15 @@ start() {
     env "$@" setpriv --pdeathsig KILL "$build/stintd" --state "$scratch/state" \
         --socket "$socket" 2>>"$scratch/log" &
     daemon=$!
-    curl -sf --retry 200 --retry-connrefused --retry-all-errors --retry-delay 0 \
-        --retry-max-time 20 --unix-socket "$socket" http://localhost/readyz >/dev/null
+    for _ in $(seq 1000); do
+        if curl -sf -m 1 --unix-socket "$socket" http://localhost/readyz >/dev/null; then
+            return
+        fi
+        kill -0 "$daemon"
+        sleep 0.02
+    done
+    echo "run.sh: the daemon did not become ready" >&2
+    return 1
 }
 
 stop() {
