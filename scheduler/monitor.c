@@ -141,6 +141,17 @@ static void sleep_until_noticed(uint64_t ns)
     atomic_compare_exchange_strong(&monitor_word, &sleeps, MONITOR_TICKS);
 }
 
+/* All sleep: is one of them in the poller, and no work to be seen? A wake-up too many costs
+ * some microseconds, one too few the service, so this is looked at before the monitor sleeps as
+ * well. */
+static bool wake_a_sleeper(void)
+{
+    if (atomic_load(&sched.poller) != NULL && !processor_work_visible())
+        return false;
+    processor_wake();
+    return true;
+}
+
 static void tick(void)
 {
     uint64_t now = clock_mono_ns();
@@ -153,7 +164,7 @@ static void tick(void)
         look_at_poller(now);
         trim(now);
         futex_wait(&monitor_word, MONITOR_TICKS, TICK_BUSY_NS);
-    } else if (++self.idle_ticks < IDLE_TICKS_MAX) {
+    } else if (wake_a_sleeper() || ++self.idle_ticks < IDLE_TICKS_MAX) {
         futex_wait(&monitor_word, MONITOR_TICKS, TICK_IDLE_NS);
     } else {
         more = trim(now);

@@ -445,10 +445,13 @@ static void go_idle(struct thread *m, struct processor *p)
         /* Counted again: who published relies on us, and there may be more than we take. */
         if (leave_idle(m, p))
             become_spinner_surely(m);
+        else if (get_relaxed(&m->processor) == NULL)
+            processor_wake(); /* and we cannot take any of it */
         return;
     }
-    if (deadlock_found() && leave_idle(m, p)) {
-        deadlock_tell();
+    if (deadlock_found()) {
+        if (leave_idle(m, p))
+            deadlock_tell();
         return;
     }
     if (atomic_compare_exchange_strong(&sched.poller, &nobody, m)) {
