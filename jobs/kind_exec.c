@@ -36,7 +36,6 @@
 #include "jobs/exec_env.h"
 #include "jobs/exec_result.h"
 #include "jobs/exec_tree.h"
-#include "jobs/file_tree.h"
 #include "jobs/joblog.h"
 #include "jobs/sys.h"
 #include "scheduler/block.h"
@@ -177,15 +176,6 @@ static int open_stdin(const char *text)
     return TAKE_FD(fd);
 }
 
-static int make_scratch(struct run *run)
-{
-    if (mkdirat(run->kinds->scratch_fd, run->name, 0700) < 0)
-        return sys_error();
-    run->scratch_fd = openat(run->kinds->scratch_fd, run->name,
-                             O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    return run->scratch_fd < 0 ? sys_error() : 0;
-}
-
 static int spawn_main(struct run *run)
 {
     const struct exec_spec *spec = &run->attempt->spec->exec;
@@ -208,7 +198,8 @@ static int spawn_main(struct run *run)
 static int start(struct run *run)
 {
     block_enter_long(BLOCK_EXEC);
-    int r = make_scratch(run);
+    int r =
+        scratch_make(&run->kinds->spares, run->kinds->scratch_fd, run->name, &run->scratch_fd);
     if (r == 0)
         r = exec_tree_open(&run->tree, run->attempt);
     if (r == 0)
@@ -353,10 +344,12 @@ static void stop(struct run *run)
 
 static void remove_scratch(struct run *run)
 {
+    int r =
+        scratch_remove(&run->kinds->spares, run->kinds->scratch_fd, run->name, run->scratch_fd);
+
     if (run->scratch_fd >= 0)
         close(run->scratch_fd);
     run->scratch_fd = -1;
-    int r = file_tree_remove(run->kinds->scratch_fd, run->name, NULL);
     if (r < 0)
         log_warn("exec.scratch_left", LOG_STR("folder", run->scratch), LOG_ERR(r));
 }

@@ -3,9 +3,9 @@
  * The state folder is known by a number made of its path, device and inode: a copy of it is
  * another store, whose daemon must not kill the jobs of the first. In DIR:
  *
- *     tmp/ID.FENCE                      scratch folder of an exec attempt
- *     tmp/file.ID.FENCE, tmp/done.ID    notes of file jobs (file_target.h)
- *     cgroup                            path of the cgroup root; removed at a clean end */
+ *     tmp/ID.FENCE, tmp/0.N             scratch folder of an exec attempt; spare ones
+ * (scratch.h) tmp/file.ID.FENCE, tmp/done.ID    notes of file jobs (file_target.h) cgroup path
+ * of the cgroup root; removed at a clean end */
 #include "jobs/kinds_internal.h"
 
 #include "base/buf.h"
@@ -271,8 +271,12 @@ void kinds_close(struct kinds *kinds)
         file_target_forget(kinds);
         block_leave();
     }
-    if (kinds->scratch_fd >= 0)
+    if (kinds->scratch_fd >= 0) {
+        block_enter(BLOCK_FILE);
+        scratch_clear(&kinds->spares, kinds->scratch_fd);
+        block_leave();
         close(kinds->scratch_fd);
+    }
     pthread_mutex_destroy(&kinds->done_lock);
     free(kinds->done_ids);
     free(kinds->home);

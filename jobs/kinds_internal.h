@@ -4,6 +4,7 @@
 #define JOBS_KINDS_INTERNAL_H
 
 #include "jobs/kind.h"
+#include "jobs/scratch.h"
 
 #include <pthread.h>
 
@@ -19,6 +20,7 @@ struct kinds {
     const struct kind_config *config; /* borrowed */
     uint64_t state_id; /* which state folder this is: in STINT_STATE and cgroup names */
     int scratch_fd;    /* DIR/tmp: a folder an attempt */
+    struct scratch_spares spares;
     struct cgroup_root *cgroups; /* NULL: none to be had, proctree kills */
     struct proctree *tree;       /* finds and kills processes without cgroups */
     struct http_pump *pump;      /* the one caller of libcurl */
