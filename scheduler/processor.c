@@ -23,7 +23,9 @@
  *     2, or the successor each ends in a deadlock there.)
  * I2  one submit wakes at most one thread.
  * I3  a processor in the idle set belongs to a thread that sleeps or is about to; who takes it
- *     out of the set (under idle_lock) decides what becomes of it.
+ *     out of the set (under idle_lock) decides what becomes of it. A waker leaves the token in
+ *     the same hold of the lock: given later, it would ring at the poll of a thread that has
+ *     left it and waits at its futex.
  * I4  the slot `next` is outside I1 when a running task fills it by waking another: this
  *     processor reaches it soon. The monitor makes sure when it does not. */
 #include "scheduler/processor.h"
@@ -170,9 +172,10 @@ void processor_wake(void)
     struct thread *m = p->thread;
     enum thread_place place = m->place;
     m->place = PLACE_RUNNING;
+    atomic_store(&m->token, TOKEN_SPINNING);
     spin_unlock(&sched.idle_lock);
     count_add(&sched.wakes, 1);
-    thread_notify(m, TOKEN_SPINNING, place == PLACE_POLLING);
+    thread_notify(m, place == PLACE_POLLING);
 }
 
 void processor_submit(void)
@@ -522,6 +525,7 @@ void processor_give(struct processor *p, struct thread *m)
     p->thread = m;
     m->place = PLACE_RUNNING;
     set_relaxed(&m->processor, p);
+    atomic_store(&m->token, TOKEN_PLAIN);
     spin_unlock(&sched.idle_lock);
-    thread_notify(m, TOKEN_PLAIN, false);
+    thread_notify(m, false);
 }

@@ -166,20 +166,20 @@ void threads_trim(void)
             list_remove(&m->spare_link);
             sched.spare_count--;
             m->place = PLACE_GONE;
+            atomic_store(&m->token, TOKEN_STOP);
         }
     }
     spin_unlock(&sched.idle_lock);
     if (m == NULL)
         return;
-    thread_notify(m, TOKEN_STOP, false);
+    thread_notify(m, false);
     pthread_join(m->id, NULL);
     delist(m);
     free(m);
 }
 
-void thread_notify(struct thread *m, enum thread_token token, bool polling)
+void thread_notify(struct thread *m, bool polling)
 {
-    atomic_store(&m->token, token);
     if (polling)
         poller_kick();
     else

@@ -25,8 +25,8 @@ void thread_put_spare(struct thread *m);
 void thread_make_spare(struct thread *m);
 /* Ends spares beyond those that are kept. The monitor. */
 void threads_trim(void);
-/* Gives the token and wakes m: from the poller, or from its futex. */
-void thread_notify(struct thread *m, enum thread_token token, bool polling);
+/* Wakes m, which was given a token: from the poller, or from its futex. */
+void thread_notify(struct thread *m, bool polling);
 /* Sleeps until a token is given, and takes it. */
 void thread_wait_token(struct thread *m);
 /* All wake and end. */

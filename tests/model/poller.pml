@@ -11,6 +11,8 @@
  *   SILENT_RETREAT  who gave the role back, having lost the processor before it could enter the
  *                 poll, wakes nobody
  *   KEEPS_ROLE    who could not enter the poll after all does not give the role back
+ *   TOKEN_LATE    the waker gives the token after it took the thread out of the idle set, and kicks
+ *                 the poll: a thread that has left the poll by then waits for its futex
  *   FREE_LATE     the role is given up only after work was handed to others */
 #define THREADS 3
 #define NOBODY 255
@@ -21,7 +23,7 @@
 
 byte poller = NOBODY, place[THREADS], idle_count, work, spinning;
 bool has[THREADS]; /* a processor */
-bool token[THREADS];
+bool token[THREADS], rung[THREADS]; /* rung: its futex was woken */
 bool pending, kick;
 
 /* processor_wake, under idle_lock: one idle processor, rather one that does not poll. */
@@ -39,19 +41,36 @@ inline wake() {
            :: k == THREADS ->
               k = 0;
               do :: has[k] && place[k] == POLLING -> break :: else -> k++ od;
-              kick = true
-           :: else -> skip
+              polled = true
+           :: else -> polled = false
            fi;
-           place[k] = RUNNING; idle_count--; token[k] = true; spinning++;
+           place[k] = RUNNING; idle_count--; spinning++;
+#ifdef TOKEN_LATE
+           late = k; k = 0
+        :: else -> late = NOBODY
+        fi
+    };
+    if
+    :: late != NOBODY -> atomic {
+           token[late] = true;
+           if :: polled -> kick = true :: else -> rung[late] = true fi;
+           late = NOBODY
+       }
+    :: else -> skip
+    fi
+#else
+           token[k] = true;
+           if :: polled -> kick = true :: else -> rung[k] = true fi;
            k = 0
         :: else -> skip
         fi
     }
+#endif
 }
 
 proctype Thread(byte me) {
-    byte k, ready;
-    bool spins;
+    byte k, ready, late = NOBODY;
+    bool spins, polled, woken;
 
     if
     :: has[me] -> skip
@@ -105,13 +124,16 @@ end_poll:
 #endif
     /* leave_idle */
     atomic {
+        woken = has[me] && place[me] == RUNNING;
         if
         :: has[me] && place[me] == POLLING -> place[me] = RUNNING; idle_count--
         :: else -> skip
         fi
     };
     if
-    :: has[me] && place[me] == RUNNING && token[me] -> token[me] = false; spins = true
+    :: woken ->
+       if :: token[me] -> skip :: else -> rung[me] fi; /* thread_wait_token */
+       token[me] = false; rung[me] = false; spins = true
     :: else -> skip
     fi;
     if
@@ -129,7 +151,7 @@ end_poll:
 
 asleep:
 end_asleep:
-    atomic { token[me] -> token[me] = false; spins = true };
+    atomic { token[me] -> token[me] = false; rung[me] = false; spins = true };
     goto search;
 
 rest:

@@ -46,7 +46,7 @@ searches() {
     done
 
     echo "holds poller_role_is_never_vacant poller.pml"
-    for mutant in SILENT_LEAVE SILENT_RETREAT KEEPS_ROLE FREE_LATE; do
+    for mutant in SILENT_LEAVE SILENT_RETREAT KEEPS_ROLE TOKEN_LATE FREE_LATE; do
         echo "breaks poller_$mutant poller.pml -D$mutant"
     done
 

@@ -259,8 +259,6 @@ HTTP_HOUSE_TEST(a_thousand_slow_transfers_cost_little_memory_and_no_threads)
 
 HTTP_HOUSE_TEST(a_crowd_that_is_cancelled_goes_at_once)
 {
-    if (UNDER_TSAN)
-        return 0;
     static struct http_try tries[CROWD];
     struct http_house house = HTTP_HOUSE;
     struct group group;

@@ -453,8 +453,7 @@ int main(void)
     tcase_add_test_raise_signal(tc, unlocking_what_another_holds_aborts, SIGABRT);
     tcase_add_loop_test(tc, a_cancelled_waiter_does_not_get_the_lock_and_loses_nobodys_turn, 0,
                         2);
-    if (!UNDER_TSAN)
-        tcase_add_loop_test(tc, nobody_passes_a_waiter_older_than_the_hand_off_time, 0, 2);
+    tcase_add_loop_test(tc, nobody_passes_a_waiter_older_than_the_hand_off_time, 0, 2);
     tcase_add_loop_test(tc, each_signal_wakes_the_longest_waiter_and_only_it, 0, 2);
     tcase_add_loop_test(tc, a_broadcast_wakes_everybody_once_the_mutex_is_free, 0, 2);
     tcase_add_loop_test(tc, who_gives_up_waiting_swallows_no_signal, 0, 2);
