@@ -397,8 +397,6 @@ static void live(struct run *run, struct outcome *ret)
     exec_tree_finish(&run->tree, stopped);
     streams_finish(run);
     end(run, stopped, ret);
-    if (stopped && r == -ETIMEDOUT)
-        ret->reason = REASON_TIMEOUT_ATTEMPT;
     if (r < 0 && !cancelled) {
         /* Its output could not be followed, so it was killed at once. */
         outcome_fail(ret, OUTCOME_FAILED, REASON_SPAWN_FAILED, "cannot follow the process: %s",
@@ -442,7 +440,7 @@ static void perform(struct run *run, struct outcome *ret)
     }
     streams_finish(run);
     /* Cancelled before anything was made; a start that failed says so whatever came after. */
-    if (r == -ECANCELED)
+    if (r == -ECANCELED || (r == -ETIMEDOUT && task_cancelled() < 0))
         ret->kind = OUTCOME_STOPPED;
     else
         explain_start(run, r, ret);
@@ -464,6 +462,9 @@ static void exec_run(const struct attempt *attempt, struct outcome *ret)
         ret->kind = OUTCOME_STOPPED;
     else
         perform(run, ret);
+    /* Wherever it was stopped: the first reason counts, not the call that met it. */
+    if (ret->kind == OUTCOME_STOPPED && task_cancelled() == -ETIMEDOUT)
+        ret->reason = REASON_TIMEOUT_ATTEMPT;
     exec_env_deinit(&run->env);
     free(run->scratch);
 }
