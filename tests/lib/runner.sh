@@ -37,19 +37,30 @@ wanted() {
     [[ -z ${ONLY:-} || $1 == *"$ONLY"* ]]
 }
 
-# attempt LIMIT COUNT COMMAND...: sets rc, took, ok, bad; the output is in $scratch/out.
-# A program that fails without a failure counted, or succeeds without a test counted, is one
-# failure: a crash must not hide behind its own silence.
+# attempt OUT LIMIT COMMAND...: leaves the output in OUT, exit status and duration in OUT.end.
 attempt() {
-    local limit=$1 count=$2 out=$scratch/out start
+    local out=$1 limit=$2 start rc
     shift 2
     start=$(date +%s%N)
-    timeout -k 10 "$limit" "$@" >"$out" 2>&1 </dev/null &
+    timeout --foreground -k 10 "$limit" "$@" >"$out" 2>&1 </dev/null
+    rc=$?
+    echo "$rc $((($(date +%s%N) - start) / 10000000))" >"$out.end"
+}
+
+# guarded COMMAND...: in a process group of its own, which ends with us.
+guarded() {
+    timeout 7200 "$@" &
     child=$!
     wait "$child"
-    rc=$?
     child=
-    took=$((($(date +%s%N) - start) / 10000000))
+}
+
+# judge COUNT OUT: sets rc, took, ok, bad.
+# A program that fails without a failure counted, or succeeds without a test counted, is one
+# failure: a crash must not hide behind its own silence.
+judge() {
+    local count=$1 out=$2
+    read -r rc took <"$out.end"
     read -r ok bad <<<"$("$count" "$out")"
     if [ "$rc" -ne 0 ] && [ "$bad" -eq 0 ]; then
         bad=1
@@ -59,25 +70,26 @@ attempt() {
         bad=1
     fi
 }
+export -f attempt
 
 # tell WORD NAME NUMBER [WHY]
 tell() {
     printf '%s %-52s %4d %4d.%02d s%s\n' "$1" "$2" "$3" $((took / 100)) $((took % 100)) "${4:-}"
 }
 
-# step NAME SECONDS COUNT COMMAND...
+# finish NAME SECONDS COUNT OUT COMMAND...: judges a first attempt.
 # What fails is run once more: a shared machine that stands still for a second breaks a test of
 # time, and nothing else. What passes only then is told as shaky, with the output of its failure.
-step() {
-    local name=$1 limit=$(($2 * time_factor)) count=$3 rc took ok bad why
-    shift 3
-    wanted "$name" || return 0
-    attempt "$limit" "$count" "$@"
+finish() {
+    local name=$1 limit=$2 count=$3 out=$4 rc took ok bad why
+    shift 4
+    judge "$count" "$out"
     if [ "$bad" -ne 0 ]; then
         why="  exit status $rc$([ "$rc" -ne 124 ] || echo ", over $limit s"); once more"
         tell "...." "$name" "$bad" "$why"
-        sed 's/^/    | /' "$scratch/out"
-        attempt "$limit" "$count" "$@"
+        sed 's/^/    | /' "$out"
+        guarded bash -c 'attempt "$@"' _ "$out" "$limit" "$@"
+        judge "$count" "$out"
         [ "$bad" -ne 0 ] || shaky=$((shaky + 1))
     fi
     passed=$((passed + ok)) failed=$((failed + bad))
@@ -86,7 +98,36 @@ step() {
         return 0
     fi
     tell "FAIL" "$name" "$bad" "  exit status $rc$([ "$rc" -ne 124 ] || echo ", over $limit s")"
-    sed 's/^/    /' "$scratch/out"
+    sed 's/^/    /' "$out"
+}
+
+# step NAME SECONDS COUNT COMMAND...
+step() {
+    local name=$1 limit=$(($2 * time_factor)) count=$3
+    shift 3
+    wanted "$name" || return 0
+    guarded bash -c 'attempt "$@"' _ "$scratch/out" "$limit" "$@"
+    finish "$name" "$limit" "$count" "$scratch/out" "$@"
+}
+
+# steps SECONDS COUNT PROGRAM...: a step each, as many at once as there are cores; they wait more
+# than they compute. What fails is run once more alone.
+steps() {
+    local limit=$(($1 * time_factor)) count=$2 program
+    local -a programs=()
+    shift 2
+    for program in "$@"; do
+        ! wanted "$program" || programs+=("$program")
+    done
+    [ ${#programs[@]} -gt 0 ] || return 0
+    export scratch limit
+    printf '%s\n' "${programs[@]}" >"$scratch/programs"
+    # shellcheck disable=SC2016 # for the shell below
+    guarded xargs -a "$scratch/programs" -P "$(nproc)" -I{} \
+        bash -c 'attempt "$scratch/${1//\//_}" "$limit" "$1"' _ {}
+    for program in "${programs[@]}"; do
+        finish "$program" "$limit" "$count" "$scratch/${program//\//_}" "$program"
+    done
 }
 
 # missing NAME WHY: what should be there and is not counts as failed, never as skipped.

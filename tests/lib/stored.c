@@ -132,6 +132,7 @@ struct job stored_full(void)
         .start_by_at_ms = 1005,
         .retry_until_at_ms = INT64_MAX,
         .epoch = UINT64_MAX,
+        .lease_until_ms = 1006,
         .name = name,
         .queue = queue,
         .key = key,
@@ -158,6 +159,7 @@ void stored_ck_same_state(const struct job *a, const struct job *b)
     ck_assert_int_eq(a->start_by_at_ms, b->start_by_at_ms);
     ck_assert_int_eq(a->retry_until_at_ms, b->retry_until_at_ms);
     ck_assert_uint_eq(a->epoch, b->epoch);
+    ck_assert_int_eq(a->lease_until_ms, job_state_is_final(b->state) ? 0 : b->lease_until_ms);
 }
 
 void stored_ck_same_identity(const struct job *a, const struct job *b)
