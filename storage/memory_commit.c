@@ -124,6 +124,12 @@ static struct memory_job *jobs_remove(struct memory *m, uint64_t id)
     return j;
 }
 
+static void lease_forget(struct job *job)
+{
+    if (job_state_is_final(job->state))
+        job->lease_until_ms = 0;
+}
+
 static int insert_make(const struct change *c, struct made *ret)
 {
     OWN(memory_job_free) struct memory_job *j = calloc(1, sizeof *j);
@@ -134,6 +140,7 @@ static int insert_make(const struct change *c, struct made *ret)
     j->job = job_dup(c->job);
     if (!j->job)
         return -ENOMEM;
+    lease_forget(j->job);
     ret->insert = TAKE(j);
     return 0;
 }
@@ -143,6 +150,7 @@ static int update_make(const struct change *c, struct made *ret)
     struct job changed = *c->job;
 
     changed.name = changed.queue = changed.key = changed.tags = changed.spec = NULL;
+    lease_forget(&changed);
     ret->update = job_dup(&changed);
     return ret->update ? 0 : -ENOMEM;
 }

@@ -40,6 +40,7 @@ static const char *const reason_names[REASON_COUNT] = {
     [REASON_FILE_ERROR] = "file_error",
     [REASON_WORKER_FAILED] = "worker_failed",
     [REASON_CRASHED] = "crashed",
+    [REASON_SNOOZED] = "snoozed",
 };
 
 /* The index of a word, 0 when it is none of them. */

@@ -59,6 +59,7 @@ enum job_reason {
     REASON_FILE_ERROR = 18,
     REASON_WORKER_FAILED = 19,
     REASON_CRASHED = 20, /* the daemon died under it; it runs again */
+    REASON_SNOOZED = 21, /* its worker put it off; it runs again */
     REASON_COUNT
 };
 
@@ -88,6 +89,7 @@ struct job {
     int64_t start_by_at_ms;    /* not started then: expired; 0 = never */
     int64_t retry_until_at_ms; /* no attempt begins after it; 0 = never */
     uint64_t epoch;            /* the boot of the daemon that runs it; 0 when not live */
+    int64_t lease_until_ms;    /* a worker has it until then; 0 = not leased, or final */
     char *name, *queue, *key;
     char *tags;   /* ",web,img," */
     char *spec;   /* the document as accepted, compact JSON */

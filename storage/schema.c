@@ -59,6 +59,15 @@ static const struct migration {
         .down = "DROP INDEX done_rare; DROP INDEX live_rare; DROP INDEX doc_key;"
                 "DROP INDEX doc_name; DROP INDEX doc_queue;",
     },
+    {
+        /* An older daemon knows neither leases nor reason 21, snoozed: leased jobs look to it
+         * like those of a daemon that died. */
+        .what = "leases",
+        .up = "ALTER TABLE live ADD COLUMN lease_until INTEGER;",
+        .down = "UPDATE live SET reason=0 WHERE reason=21;"
+                "UPDATE attempt SET reason=15 WHERE reason=21;"
+                "ALTER TABLE live DROP COLUMN lease_until;",
+    },
 };
 
 _Static_assert(sizeof migrations / sizeof *migrations == SCHEMA_VERSION,

@@ -37,6 +37,7 @@ const struct sqlite_column sqlite_job_columns[JOB_COLUMNS] = {
     JOB("start_by", 64, start_by_at_ms),
     JOB("retry_until", 64, retry_until_at_ms),
     JOB("epoch", 64, epoch),
+    [JOB_LEASE] = JOB("lease_until", 64, lease_until_ms),
     [JOB_OUTCOME] = JOB("result", TEXT, result),
     JOB("error", TEXT, error),
 };

@@ -52,8 +52,9 @@ struct sqlite_column {
 #define JOB_IDENTITY 1 /* kind … retry_of: in doc and in live */
 #define JOB_SPEC 8
 #define JOB_MUTABLE 9  /* state … epoch */
-#define JOB_OUTCOME 23 /* result, error */
-#define JOB_COLUMNS 25
+#define JOB_LEASE 23   /* lease_until, in live alone */
+#define JOB_OUTCOME 24 /* result, error */
+#define JOB_COLUMNS 26
 extern const struct sqlite_column sqlite_job_columns[JOB_COLUMNS];
 
 #define ATTEMPT_COLUMNS 9
@@ -63,6 +64,7 @@ extern const struct sqlite_column sqlite_attempt_columns[ATTEMPT_COLUMNS];
 #define MUTABLE_SQL                                                                            \
     "state,reason,priority,attempt,crashes,fence,dead_letter,cancel_requested,run_at,"         \
     "started_at,finished_at,start_by,retry_until,epoch"
+#define LEASE_SQL "lease_until"
 #define OUTCOME_SQL "result,error"
 
 /* Strings are borrowed from record until the statement is done. */
@@ -135,6 +137,7 @@ int sqlite_reader_open(struct store *store, struct store_reader **ret);
 void sqlite_reader_deinit(struct sqlite_reader *r);
 void sqlite_reader_close(struct store_reader *reader);
 int sqlite_job_get(struct store_reader *reader, uint64_t id, struct job **ret);
+int sqlite_spec_get(struct store_reader *reader, uint64_t id, char **ret);
 int sqlite_live_each(struct store_reader *reader, store_job_fn fn, void *ctx);
 int sqlite_job_list(struct store_reader *reader, const struct job_filter *filter,
                     store_job_fn fn, void *ctx, uint64_t *ret_next);
@@ -156,6 +159,7 @@ void sqlite_job_release(struct sqlite_job_row *row);
 
 enum sqlite_read_sql {
     READ_DOC,
+    READ_SPEC,
     READ_LIVE,
     READ_DONE,
     READ_LIVE_EACH,

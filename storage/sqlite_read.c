@@ -5,6 +5,7 @@
 
 #include "base/list.h"
 #include "base/own.h"
+#include "base/str.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -15,9 +16,11 @@
 
 static const char *const texts[READ_SQL_COUNT] = {
     [READ_DOC] = "SELECT id," IDENTITY_SQL ",spec FROM doc WHERE id=?1",
-    [READ_LIVE] = "SELECT " MUTABLE_SQL "," OUTCOME_SQL " FROM live WHERE id=?1",
-    [READ_DONE] = "SELECT " MUTABLE_SQL "," OUTCOME_SQL " FROM done WHERE id=?1",
-    [READ_LIVE_EACH] = "SELECT id," IDENTITY_SQL "," MUTABLE_SQL " FROM live ORDER BY id",
+    [READ_SPEC] = "SELECT spec FROM doc WHERE id=?1",
+    [READ_LIVE] = "SELECT " MUTABLE_SQL "," LEASE_SQL "," OUTCOME_SQL " FROM live WHERE id=?1",
+    [READ_DONE] = "SELECT " MUTABLE_SQL ",NULL," OUTCOME_SQL " FROM done WHERE id=?1",
+    [READ_LIVE_EACH] =
+        "SELECT id," IDENTITY_SQL "," MUTABLE_SQL "," LEASE_SQL " FROM live ORDER BY id",
     [READ_ATTEMPTS] = "SELECT job_id,fence,attempt,started_at,finished_at,state,reason,result,"
                       "error FROM attempt WHERE job_id=?1 ORDER BY fence",
     [READ_QUEUES] = "SELECT name,concurrency,paused,configured,succeeded,failed,cancelled,"
@@ -180,6 +183,28 @@ int sqlite_job_get(struct store_reader *reader, uint64_t id, struct job **ret)
     sqlite_job_release(&row);
     if (!copy)
         return -ENOMEM;
+    *ret = copy;
+    return 1;
+}
+
+int sqlite_spec_get(struct store_reader *reader, uint64_t id, char **ret)
+{
+    const char *text = NULL;
+    sqlite3_stmt *stmt;
+    int r = id > INT64_MAX ? 0 : open_with(reader_of(reader), READ_SPEC, id, &stmt);
+
+    if (r < 0 || id > INT64_MAX)
+        return r;
+    r = sqlite_row(stmt);
+    if (r <= 0)
+        return r;
+    text = (const char *)sqlite3_column_text(stmt, 0);
+
+    char *copy = text ? str_dup(text) : NULL;
+
+    sqlite3_reset(stmt);
+    if (!copy)
+        return text ? -ENOMEM : 0;
     *ret = copy;
     return 1;
 }

@@ -39,7 +39,7 @@ enum write_sql {
 #define CHANGED_SQL                                                                            \
     " SET state=?2,reason=?3,priority=?4,attempt=?5,crashes=?6,fence=?7,dead_letter=?8,"       \
     "cancel_requested=?9,run_at=?10,started_at=?11,finished_at=?12,start_by=?13,"              \
-    "retry_until=?14,epoch=?15,result=?16,error=?17 WHERE id=?1"
+    "retry_until=?14,epoch=?15,result=?17,error=?18"
 
 static const char *const texts[WRITE_SQL_COUNT] = {
     [WRITE_BEGIN] = "BEGIN IMMEDIATE",
@@ -47,14 +47,14 @@ static const char *const texts[WRITE_SQL_COUNT] = {
     [WRITE_ROLLBACK] = "ROLLBACK",
     [WRITE_DOCS] = "INSERT OR FAIL INTO doc(id," IDENTITY_SQL ",spec) "
                    "SELECT id," IDENTITY_SQL ",spec FROM feed_job",
-    [WRITE_LIVES] =
-        "INSERT OR FAIL INTO live(id," IDENTITY_SQL "," MUTABLE_SQL "," OUTCOME_SQL ") "
-        "SELECT id," IDENTITY_SQL "," MUTABLE_SQL "," OUTCOME_SQL " FROM feed_job",
+    [WRITE_LIVES] = "INSERT OR FAIL INTO live(id," IDENTITY_SQL "," MUTABLE_SQL "," LEASE_SQL
+                    "," OUTCOME_SQL ") SELECT id," IDENTITY_SQL "," MUTABLE_SQL "," LEASE_SQL
+                    "," OUTCOME_SQL " FROM feed_job",
     [WRITE_DONES] = "INSERT OR FAIL INTO done(id," MUTABLE_SQL "," OUTCOME_SQL ") "
                     "SELECT id," MUTABLE_SQL "," OUTCOME_SQL " FROM feed_job",
-    [WRITE_LIVE] = "UPDATE live" CHANGED_SQL,
+    [WRITE_LIVE] = "UPDATE live" CHANGED_SQL ",lease_until=?16 WHERE id=?1",
     [WRITE_LIVE_DROP] = "DELETE FROM live WHERE id=?1",
-    [WRITE_DONE] = "UPDATE done" CHANGED_SQL,
+    [WRITE_DONE] = "UPDATE done" CHANGED_SQL " WHERE id=?1",
     [WRITE_ATTEMPTS] = "INSERT OR REPLACE INTO attempt(job_id,fence,attempt,started_at,"
                        "finished_at,state,reason,result,error) SELECT job_id,fence,attempt,"
                        "started_at,finished_at,state,reason,result,error FROM feed_attempt",

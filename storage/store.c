@@ -118,6 +118,13 @@ int store_job_get(struct store_reader *reader, uint64_t id, struct job **ret)
     return r < 0 ? r : reader->ops->job_get(reader, id, ret);
 }
 
+int store_spec_get(struct store_reader *reader, uint64_t id, char **ret)
+{
+    int r = fault_at("store.read");
+
+    return r < 0 ? r : reader->ops->spec_get(reader, id, ret);
+}
+
 int store_live_each(struct store_reader *reader, store_job_fn fn, void *ctx)
 {
     int r = fault_at("store.read");

@@ -106,6 +106,9 @@ void store_reader_close(struct store_reader *reader);
 /* 1 found, 0 not there, negative errno. */
 int store_job_get(struct store_reader *reader, uint64_t id, struct job **ret);
 
+/* Its document alone, which the caller frees. 1 found, 0 not there, negative errno. */
+int store_spec_get(struct store_reader *reader, uint64_t id, char **ret);
+
 typedef int (*store_job_fn)(void *ctx, const struct job *job);
 /* Every job that is not final, by id; spec, result and error are NULL. fn's non-zero ends it
  * and is the result. Memory does not grow with the count. */

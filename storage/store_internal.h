@@ -16,6 +16,7 @@ struct store_ops {
     int (*reader_open)(struct store *store, struct store_reader **ret);
     void (*reader_close)(struct store_reader *reader);
     int (*job_get)(struct store_reader *reader, uint64_t id, struct job **ret);
+    int (*spec_get)(struct store_reader *reader, uint64_t id, char **ret);
     int (*live_each)(struct store_reader *reader, store_job_fn fn, void *ctx);
     int (*job_list)(struct store_reader *reader, const struct job_filter *filter,
                     store_job_fn fn, void *ctx, uint64_t *ret_next);

@@ -92,6 +92,22 @@ static int memory_job_get(struct store_reader *reader, uint64_t id, struct job *
     return 1;
 }
 
+static int memory_spec_get(struct store_reader *reader, uint64_t id, char **ret)
+{
+    struct memory *m = reader_lock(reader);
+    const struct memory_job *j = memory_find(m, id);
+    bool found = j && j->job->spec;
+    char *copy = found ? str_dup(j->job->spec) : NULL;
+
+    pthread_rwlock_unlock(&m->lock);
+    if (!found)
+        return 0;
+    if (!copy)
+        return -ENOMEM;
+    *ret = copy;
+    return 1;
+}
+
 static int memory_live_each(struct store_reader *reader, store_job_fn fn, void *ctx)
 {
     struct memory *m = reader_lock(reader);
@@ -272,6 +288,7 @@ static const struct store_ops memory_ops = {
     .reader_open = memory_reader_open,
     .reader_close = memory_reader_close,
     .job_get = memory_job_get,
+    .spec_get = memory_spec_get,
     .live_each = memory_live_each,
     .job_list = memory_job_list,
     .attempt_each = memory_attempt_each,

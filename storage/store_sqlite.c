@@ -322,6 +322,7 @@ static const struct store_ops sqlite_ops = {
     .reader_open = sqlite_reader_open,
     .reader_close = sqlite_reader_close,
     .job_get = sqlite_job_get,
+    .spec_get = sqlite_spec_get,
     .live_each = sqlite_live_each,
     .job_list = sqlite_job_list,
     .attempt_each = sqlite_attempt_each,

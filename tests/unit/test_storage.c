@@ -8,6 +8,7 @@
 #include <check.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 START_TEST(a_job_comes_back_with_every_field)
@@ -22,6 +23,27 @@ START_TEST(a_job_comes_back_with_every_field)
     stored_ck_same(back, &job);
     job_free(back);
     ck_assert_ptr_null(stored_get(8));
+    stored_leave();
+}
+END_TEST
+
+START_TEST(a_document_is_read_alone)
+{
+    stored_use(_i);
+
+    struct job live = stored_full(), done = stored_ended(8, JOB_FAILED, 1);
+    char *spec = NULL;
+
+    ck_assert_int_eq(stored_insert(stored_store, &live), 0);
+    ck_assert_int_eq(stored_insert(stored_store, &done), 0);
+    ck_assert_int_eq(store_spec_get(stored_reader, live.id, &spec), 1);
+    ck_assert_str_eq(spec, live.spec);
+    free(spec);
+    ck_assert_int_eq(store_spec_get(stored_reader, 8, &spec), 1);
+    ck_assert_str_eq(spec, done.spec);
+    free(spec);
+    ck_assert_int_eq(store_spec_get(stored_reader, 9, &spec), 0);
+    ck_assert_int_eq(store_spec_get(stored_reader, UINT64_MAX, &spec), 0);
     stored_leave();
 }
 END_TEST
@@ -464,7 +486,7 @@ END_TEST
 
 int main(void)
 {
-    return STORED_MAIN("storage", a_job_comes_back_with_every_field,
+    return STORED_MAIN("storage", a_job_comes_back_with_every_field, a_document_is_read_alone,
                        a_job_that_was_inserted_ended_comes_back_with_every_field,
                        an_update_changes_state_and_leaves_identity_and_document,
                        a_job_that_ends_keeps_identity_and_document,

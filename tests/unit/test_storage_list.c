@@ -305,11 +305,13 @@ START_TEST(reads_pass_on_their_fault)
 {
     struct job *job;
     struct ids got = {.count = 0};
+    char *spec;
 
     stored_use(_i);
     fault_arm("store.read", 1, -EIO, true);
     ck_assert_int_eq(store_job_get(stored_reader, 1, &job), -EIO);
     ck_assert_int_eq(store_live_each(stored_reader, gather, &got), -EIO);
+    ck_assert_int_eq(store_spec_get(stored_reader, 1, &spec), -EIO);
     stored_leave();
 }
 END_TEST

@@ -297,6 +297,40 @@ START_TEST(migrations_go_down_and_up_and_keep_the_jobs)
 }
 END_TEST
 
+START_TEST(a_leased_job_outlives_the_way_down_and_up)
+{
+    stored_dir_make(dir);
+
+    struct store *store = stored_open(dir);
+    struct job leased = stored_job(1), snoozed = stored_job(2);
+    struct attempt_record attempt = {
+        .job_id = 2, .fence = 1, .state = JOB_CANCELLED, .reason = REASON_SNOOZED};
+
+    leased.state = JOB_RUNNING;
+    leased.lease_until_ms = 1700000030000;
+    snoozed.state = JOB_SCHEDULED;
+    snoozed.reason = REASON_SNOOZED;
+    ck_assert_int_eq(stored_insert(store, &leased), 0);
+    ck_assert_int_eq(stored_insert(store, &snoozed), 0);
+    ck_assert_int_eq(store_commit(store,
+                                  &(struct change){.kind = CHANGE_ATTEMPT, .attempt = &attempt},
+                                  1, true),
+                     0);
+    store_close(store);
+    ck_assert_int_eq(raw_ask("stint.db", "SELECT lease_until FROM live WHERE id=1"),
+                     1700000030000);
+    ck_assert_int_eq(store_migrate_sqlite(dir, 2, why), 0);
+    ck_assert_int_eq(raw_ask("stint.db", "SELECT state FROM live WHERE id=1"), JOB_RUNNING);
+    ck_assert_int_eq(raw_ask("stint.db", "SELECT reason FROM live WHERE id=2"), REASON_NONE);
+    ck_assert_int_eq(raw_ask("stint.db", "SELECT reason FROM attempt"), REASON_SHUTDOWN);
+    store = stored_open(dir);
+    ck_assert(has_job(store, 1));
+    store_close(store);
+    ck_assert_int_eq(raw_ask("stint.db", "SELECT lease_until IS NULL FROM live WHERE id=1"), 1);
+    stored_dir_remove(dir);
+}
+END_TEST
+
 START_TEST(before_a_migration_the_store_is_copied)
 {
     stored_dir_make(dir);
@@ -306,8 +340,8 @@ START_TEST(before_a_migration_the_store_is_copied)
     ck_assert_int_eq(stored_insert_many(store, 1, 7), 0);
     store_close(store);
     ck_assert_int_eq(store_migrate_sqlite(dir, 1, why), 0);
-    ck_assert_int_eq(raw_ask("stint.db.v2", "PRAGMA user_version"), 2);
-    ck_assert_int_eq(raw_ask("stint.db.v2", "SELECT count(*) FROM job"), 7);
+    ck_assert_int_eq(raw_ask("stint.db.v3", "PRAGMA user_version"), 3);
+    ck_assert_int_eq(raw_ask("stint.db.v3", "SELECT count(*) FROM job"), 7);
     ck_assert_int_eq(open_answer(), 0);
     ck_assert_int_eq(raw_ask("stint.db.v1", "PRAGMA user_version"), 1);
     ck_assert_int_eq(open_answer(), 0);
@@ -450,7 +484,8 @@ int main(int argc, char **argv)
         another_program_cannot_write_past_the_daemon, a_folder_that_is_not_there_is_named,
         a_newer_store_is_refused_and_left_alone, a_file_that_is_no_database_is_refused,
         another_programs_database_is_refused_and_left_alone,
-        migrations_go_down_and_up_and_keep_the_jobs, before_a_migration_the_store_is_copied,
+        migrations_go_down_and_up_and_keep_the_jobs, a_leased_job_outlives_the_way_down_and_up,
+        before_a_migration_the_store_is_copied,
         a_migration_that_fails_leaves_the_store_as_it_was,
         after_a_refusal_closing_keeps_the_log_for_the_next_open,
         the_log_stays_bounded_though_nobody_is_ever_idle,
