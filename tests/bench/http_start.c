@@ -5,7 +5,8 @@
  *
  * Starts the daemon so often, each time on what the round before left behind. Prints
  * KEY<TAB>VALUE lines: ready_ms (the median, from before the fork to the first answer of
- * /readyz), rss_mb and threads of the last one, and cpu_percent of its rest. */
+ * /readyz), rss_mb and threads of the last one, and cpu_percent of its rest, which begins when
+ * it has settled: the monitor ticks on for a second after the last work. */
 #include "tests/bench/http_bench.h"
 
 #include <signal.h>
@@ -15,6 +16,7 @@
 #define ROUNDS_MAX 64
 #define POLL_US 200
 #define READY_S_MAX 30
+#define SETTLE_S 3
 
 static pid_t daemon_start(char **argv)
 {
@@ -66,6 +68,7 @@ static void stop(pid_t pid)
 
 static void rest(pid_t pid, unsigned rest_s)
 {
+    sleep(SETTLE_S);
     double cpu = cpu_of(pid);
 
     sleep(rest_s);
