@@ -111,6 +111,7 @@ static void lend(struct thread *m, struct task *t, struct processor *p, enum blo
     t->lane = (uint8_t)lane;
     set_relaxed(&t->state, TASK_BLOCKED);
     count_add(&p->counters.blocking_calls, 1);
+    sanitizer_lend(&m->sanitizer);
     set_relaxed(&m->processor, NULL);
 }
 

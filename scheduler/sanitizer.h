@@ -71,8 +71,15 @@ static inline void sanitizer_task_deinit(struct sanitizer *task)
 static inline __attribute__((always_inline)) void sanitizer_to_task(struct sanitizer *thread,
                                                                     struct sanitizer *task)
 {
+    __tsan_release(&thread->none);
     __tsan_switch_to_fiber(task->fiber, __tsan_switch_to_fiber_no_sync);
     __tsan_acquire(thread);
+}
+/* A task hands its thread's processor on: what the thread did to it before is known to the next
+ * owner. */
+static inline void sanitizer_lend(struct sanitizer *thread)
+{
+    __tsan_acquire(&thread->none);
 }
 static inline __attribute__((always_inline)) void
 sanitizer_to_thread(struct sanitizer *task, struct sanitizer *thread, bool last)
@@ -182,6 +189,10 @@ static inline void sanitizer_stack(struct sanitizer *task, void *base, size_t si
 #endif
 
 #if !defined(SANITIZER_TSAN)
+static inline void sanitizer_lend(struct sanitizer *thread)
+{
+    (void)thread;
+}
 static inline void sanitizer_give(void *thing)
 {
     (void)thing;
