@@ -14,6 +14,7 @@
 #include "scheduler/blocking.h"
 #include "scheduler/core.h"
 #include "scheduler/monitor.h"
+#include "scheduler/probe.h"
 #include "scheduler/processor.h"
 #include "scheduler/task.h"
 #include "scheduler/threads.h"
@@ -110,6 +111,7 @@ static void lend(struct thread *m, struct task *t, struct processor *p, enum blo
     t->lent = p;
     t->lane = (uint8_t)lane;
     set_relaxed(&t->state, TASK_BLOCKED);
+    probe_block(t, lane);
     count_add(&p->counters.blocking_calls, 1);
     sanitizer_lend(&m->sanitizer);
     set_relaxed(&m->processor, NULL);
@@ -152,6 +154,7 @@ void block_enter_long(enum block_lane lane)
     }
     atomic_fetch_add(&sched.blocked, 1);
     count_add(&p->counters.handoffs, 1);
+    probe_handoff(p, next);
     processor_give(p, next);
 }
 
@@ -168,6 +171,7 @@ bool blocking_retake(struct processor *p, uintptr_t mark)
         return false;
     }
     count_add(&p->counters.handoffs, 1);
+    probe_handoff(p, next);
     processor_give(p, next);
     return true;
 }
@@ -189,6 +193,7 @@ static void come_back(struct thread *m, struct task *t)
         monitor_notice();
         return;
     }
+    probe_stop(t, "a processor");
     task_leave(t, commit_back, NULL);
 }
 
@@ -198,6 +203,7 @@ void block_leave(void)
     struct task *t = get_relaxed(&m->task);
     uintptr_t mark = (uintptr_t)m;
 
+    probe_unblock(t);
     if (atomic_compare_exchange_strong(&t->lent->blocked_by, &mark, 0))
         set_relaxed(&m->processor, t->lent);
     else

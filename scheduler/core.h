@@ -13,6 +13,7 @@
 #include "base/list.h"
 #include "base/rand.h"
 #include "scheduler/group.h"
+#include "scheduler/observe.h"
 #include "scheduler/runq.h"
 #include "scheduler/sanitizer.h"
 #include "scheduler/stack.h"
@@ -63,7 +64,7 @@ struct task {
     uint64_t id;
     const char *_Atomic name;
     const char *_Atomic site;
-    const char *_Atomic group_name;
+    _Atomic uint64_t ready_at_ns; /* 0: its latency is not asked for */
     const char *_Atomic wait_reason;
     const void *_Atomic wait_object;
     _Atomic uint64_t wait_since_ns;
@@ -74,6 +75,7 @@ struct task {
     _Atomic uint8_t state; /* enum task_state, for reports */
     bool background;
     bool outside; /* parked where something outside can wake it; counted in a processor */
+    const char *_Atomic group_name;
     struct sanitizer sanitizer;
 };
 _Static_assert(sizeof(struct task) <= TASK_BYTES, "a task fills its slot");
@@ -101,6 +103,8 @@ struct thread {
     struct list all_link;                              /* guarded by threads_lock */
     pthread_t id;
     bool main; /* the caller of scheduler_run */
+    uint32_t tid;
+    struct trace_ring *_Atomic trace; /* NULL before the first event */
     stack_t old_altstack;
     void *altstack;
     struct sanitizer sanitizer;
@@ -110,6 +114,12 @@ struct processor_counters {
     _Atomic uint64_t created, ended, runs, steals, steal_attempts, parks, yields, handoffs,
         overflows, polls, timers_fired, blocking_calls, retakes;
     _Atomic int64_t outside; /* tasks parked here minus tasks resumed here: the sum counts */
+};
+
+/* From runnable to running; see probe.h. */
+struct latency {
+    _Atomic uint64_t buckets[SCHEDULER_LATENCY_BUCKETS];
+    _Atomic uint64_t total_ns;
 };
 
 struct processor {
@@ -125,6 +135,7 @@ struct processor {
     unsigned tasks_free_len;
     struct stack_cache stacks;
     struct processor_counters counters;
+    struct latency latency;
     /* The monitor's notes. */
     uint64_t seen_runs, seen_blocked, seen_since_ns;
     _Atomic uint64_t stalled_since_ns;
@@ -170,6 +181,20 @@ struct scheduler {
 };
 
 extern struct scheduler sched;
+
+/* Keep the scheduler from ending while a foreign thread looks at it. false: none runs. */
+static inline bool look_begin(void)
+{
+    atomic_fetch_add(&sched.foreign, 1);
+    if (atomic_load(&sched.running))
+        return true;
+    atomic_fetch_sub(&sched.foreign, 1);
+    return false;
+}
+static inline void look_end(void)
+{
+    atomic_fetch_sub(&sched.foreign, 1);
+}
 
 /* The calling OS thread if it is ours, else NULL. Out of line and in a file of its own: the
  * compiler may keep neither the value nor the address over a switch. */

@@ -95,21 +95,6 @@ static void put_task(struct task *t, void *ctx)
     put_trace(b, t);
 }
 
-/* Keeps the scheduler from ending while a foreign thread looks at it. */
-static bool look_begin(void)
-{
-    atomic_fetch_add(&sched.foreign, 1);
-    if (atomic_load(&sched.running))
-        return true;
-    atomic_fetch_sub(&sched.foreign, 1);
-    return false;
-}
-
-static void look_end(void)
-{
-    atomic_fetch_sub(&sched.foreign, 1);
-}
-
 void scheduler_dump(struct buf *ret)
 {
     if (!look_begin())

@@ -1,6 +1,7 @@
 #include "scheduler/poller.h"
 
 #include "base/clock.h"
+#include "scheduler/probe.h"
 
 #include <errno.h>
 #include <sys/epoll.h>
@@ -83,6 +84,7 @@ static void look(uint64_t until_ns, struct task_list *ret)
     struct epoll_event events[EVENTS_AT_ONCE];
     int n = -1;
 
+    probe_poll(until_ns);
     if (!get_relaxed(&lacks_pwait2)) {
         n = wait_exactly(events, until_ns);
         if (n < 0 && errno == ENOSYS)
@@ -90,6 +92,7 @@ static void look(uint64_t until_ns, struct task_list *ret)
     }
     if (get_relaxed(&lacks_pwait2))
         n = wait_ms(events, until_ns);
+    probe_polled(n);
     set_relaxed(&sched.polls, get_relaxed(&sched.polls) + 1);
     for (int i = 0; i < n; i++)
         if (events[i].data.u64 != KICK_DATA)

@@ -35,6 +35,7 @@
 #include "scheduler/futex.h"
 #include "scheduler/monitor.h"
 #include "scheduler/poller.h"
+#include "scheduler/probe.h"
 #include "scheduler/threads.h"
 #include "scheduler/wait.h"
 
@@ -197,6 +198,7 @@ static bool run_timers(struct processor *p, struct processor *of, uint64_t now_n
         return false;
     n = timers_run(&of->timers, now_ns, &due);
     count_add(&p->counters.timers_fired, n);
+    probe_timers(p, n);
     processor_ready_list(&due);
     if (runq_len(&p->runq) > 1)
         processor_submit();
@@ -286,6 +288,7 @@ static struct task *steal(struct thread *m, struct processor *p)
             if (t == NULL)
                 continue;
             count_add(&p->counters.steals, 1);
+            probe_steal(p, victim);
             return t;
         }
     }

@@ -1,4 +1,5 @@
 /* ready.c: making tasks runnable: where they are put, and who is told. */
+#include "scheduler/probe.h"
 #include "scheduler/processor.h"
 
 static void push_global(struct task *t)
@@ -97,6 +98,7 @@ void processor_ready(struct task *t)
     struct processor *p = processor_of_runner(&m);
 
     set_relaxed(&t->state, TASK_READY);
+    probe_ready(p, t);
     if (p == NULL) {
         struct task_list one = {0};
         task_list_push(&one, t);
@@ -115,8 +117,10 @@ void processor_ready_list(struct task_list *list)
 
     if (list->head == NULL)
         return;
-    for (struct task *t = list->head; t != NULL; t = get_relaxed(&t->next))
+    for (struct task *t = list->head; t != NULL; t = get_relaxed(&t->next)) {
         set_relaxed(&t->state, TASK_READY);
+        probe_ready(p, t);
+    }
     if (p == NULL) {
         ready_from_outside(list);
         return;
@@ -132,6 +136,7 @@ void processor_spawn(struct task *t)
     struct thread *m;
     struct processor *p = processor_of_runner(&m);
 
+    probe_spawn(p, t);
     if (p == NULL)
         push_global(t);
     else
@@ -140,6 +145,7 @@ void processor_spawn(struct task *t)
 
 void processor_requeue(struct processor *p, struct task *t)
 {
+    latency_begin(p, t);
     /* Who yields lets others run, also those that found no place here. */
     if (runq_ring_is_empty(&p->runq))
         refill(p, RUNQ_SLOTS / 2);

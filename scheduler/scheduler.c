@@ -10,7 +10,8 @@
  * runnable tasks stand), wait.c (the word on which all wakers compete), processor.c (find work;
  * go idle without losing a wake-up: the heart), threads.c, poller.c and net.c, timer.c,
  * block.c (the hand-off), monitor.c, group.c (structure and cancellation), event.c, deadlock.c,
- * dump.c. sanitizer.h is the only place that speaks with the tools.
+ * dump.c, observe.c and trace.c (seen from outside, through the probes of probe.h).
+ * sanitizer.h is the only place that speaks with the tools.
  *
  * A task's way. group_spawn takes a descriptor and puts it into the slot `next` of its
  * processor; the thread's loop (threads.c) takes it out, binds a stack and switches to it. When
@@ -51,6 +52,7 @@
 #include "scheduler/poller.h"
 #include "scheduler/processor.h"
 #include "scheduler/threads.h"
+#include "scheduler/trace.h"
 #include "scheduler/wait.h"
 
 #include <errno.h>
@@ -164,6 +166,7 @@ static void end(void)
     threads_free();
     poller_close();
     net_slabs_free();
+    trace_free();
     if (sched.processors != NULL)
         processors_stop();
     task_slabs_free();

@@ -14,6 +14,7 @@
  *     chan.h        channels and select
  *     mutex.h semaphore.h waitgroup.h     locks over a yield
  *     timer.h       callbacks at a time, for the family itself
+ *     observe.h     figures of each processor, how long tasks wait for their turn, a trace
  *
  * Rules for task code, each with its reason:
  *   - results are 0, a count, or a negative errno; `errno` itself is not to be read after a

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "scheduler/core.h"
+#include "scheduler/probe.h"
 #include "scheduler/processor.h"
 #include "scheduler/switch.h"
 #include "scheduler/wait.h"
@@ -220,6 +221,7 @@ SANITIZER_LOCAL static void task_entry(void *arg)
     assert_always(list_is_empty(&t->groups_open)); /* a frame ended with a group open */
     assert_always(t->shields == 0);
 
+    probe_stop(t, "end");
     struct thread *m = get_relaxed(&t->thread);
     set_relaxed(&m->commit, commit_end);
     set_relaxed(&m->commit_arg, (void *)(intptr_t)result);
@@ -284,6 +286,7 @@ static bool commit_yield(struct thread *m, struct task *t, void *arg)
 static int yield_now(struct task *t)
 {
     t->budget = BUDGET;
+    probe_stop(t, "yield");
     task_leave(t, commit_yield, NULL);
     return cancel_reason(t);
 }

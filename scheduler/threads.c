@@ -5,6 +5,7 @@
 #include "scheduler/futex.h"
 #include "scheduler/overflow.h"
 #include "scheduler/poller.h"
+#include "scheduler/probe.h"
 #include "scheduler/processor.h"
 #include "scheduler/switch.h"
 #include "scheduler/wait.h"
@@ -13,6 +14,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define THREAD_STACK_BYTES (512 * 1024)
 
@@ -49,6 +51,7 @@ static void delist(struct thread *m)
 static void begin(struct thread *m)
 {
     thread_self_set(m);
+    m->tid = (uint32_t)gettid();
     sanitizer_thread_init(&m->sanitizer);
     overflow_thread_begin(m);
 }
@@ -56,6 +59,7 @@ static void begin(struct thread *m)
 static void end(struct thread *m)
 {
     overflow_thread_end(m);
+    trace_thread_end();
     thread_self_set(NULL);
 }
 
@@ -190,8 +194,10 @@ void thread_wait_token(struct thread *m)
 {
     uint32_t token;
 
+    probe_sleep(m);
     while ((token = atomic_exchange(&m->token, TOKEN_NONE)) == TOKEN_NONE)
         futex_wait(&m->token, TOKEN_NONE, 0);
+    probe_awake(m);
     m->spinning = token == TOKEN_SPINNING;
     m->ending = token == TOKEN_STOP;
 }
@@ -223,6 +229,7 @@ static void run(struct thread *m, struct processor *p, struct task *t)
     set_relaxed(&t->thread, m);
     set_relaxed(&t->state, TASK_RUNNING);
     set_relaxed(&m->task, t);
+    probe_run(p, t);
 
     void *sp = t->sp;
     errno_restore(t->saved_errno);

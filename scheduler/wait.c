@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "scheduler/core.h"
+#include "scheduler/probe.h"
 #include "scheduler/processor.h"
 #include "scheduler/task.h"
 
@@ -164,6 +165,7 @@ static void describe(struct task *t, const struct park *park)
 static int park_now(struct task *t, struct park *park)
 {
     describe(t, park);
+    probe_stop(t, park->reason);
     task_leave(t, commit, park);
     return result_of(atomic_load_explicit(&t->wait, memory_order_acquire));
 }
