@@ -1,10 +1,9 @@
-/* health.c: is it alive, is it ready, and what its tasks do. */
+/* health.c: is it alive, is it ready. */
 #include "api/api_parts.h"
 
 #include "api/problem.h"
 #include "base/clock.h"
 #include "jobs/engine.h"
-#include "scheduler/scheduler.h"
 
 #include <string.h>
 
@@ -51,12 +50,4 @@ void health_ready(struct request *q)
     }
     buf_puts(&b, "{\"status\":\"ready\"}");
     reply_json(q, 200, &b);
-}
-
-void health_tasks(struct request *q)
-{
-    OWN_BUF struct buf b = BUF_INIT;
-
-    scheduler_dump(&b);
-    reply_text(q, 200, "text/plain; charset=utf-8", &b);
 }

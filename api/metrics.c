@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "jobs/engine_admin.h"
 #include "scheduler/block.h"
+#include "scheduler/observe.h"
 #include "scheduler/scheduler.h"
 
 #include <fcntl.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #define QUEUES_MAX 200
+#define PROCESSORS_MAX 64 /* of more only the sums are told */
 
 static void put_head(struct buf *b, const char *name, const char *type, const char *help)
 {
@@ -113,6 +115,62 @@ static void put_queues(struct buf *b, const struct queue_list *list)
 
 /* ------------------------------------------------------------------------- the rest */
 
+/* Of all processors: a series of each would be two dozen lines a core. */
+static void put_latency_of_tasks(struct buf *b)
+{
+    static const char name[] = "stint_task_latency_seconds";
+    struct scheduler_processor_stats one, all = {.runs = 0};
+    uint64_t below = 0;
+
+    for (unsigned i = 0; scheduler_processor_stats(i, &one); i++) {
+        for (unsigned k = 0; k < SCHEDULER_LATENCY_BUCKETS; k++)
+            all.latency[k] += one.latency[k];
+        all.latency_total_ns += one.latency_total_ns;
+    }
+    put_head(b, "task_latency_seconds", "histogram",
+             "From runnable to running, of about one task in 64.");
+    for (unsigned k = 0; k < SCHEDULER_LATENCY_BUCKETS; k++) {
+        below += all.latency[k];
+        if (k + 1 < SCHEDULER_LATENCY_BUCKETS)
+            buf_putf(b, "%s_bucket{le=\"%g\"} %llu\n", name,
+                     (double)scheduler_latency_bound_ns(k) / 1e9, (unsigned long long)below);
+        else
+            buf_putf(b, "%s_bucket{le=\"+Inf\"} %llu\n", name, (unsigned long long)below);
+    }
+    buf_putf(b, "%s_sum %.9f\n%s_count %llu\n", name, (double)all.latency_total_ns / 1e9, name,
+             (unsigned long long)below);
+}
+
+struct processor_row {
+    const char *name, *type, *help;
+    size_t at; /* in struct scheduler_processor_stats */
+};
+
+static void put_processors(struct buf *b)
+{
+    static const struct processor_row rows[] = {
+        {"processor_runs_total", "counter", "Times it picked a task.",
+         offsetof(struct scheduler_processor_stats, runs)},
+        {"processor_parks_total", "counter", "Times a task parked on it.",
+         offsetof(struct scheduler_processor_stats, parks)},
+        {"processor_steals_total", "counter", "Times it stole tasks.",
+         offsetof(struct scheduler_processor_stats, steals)},
+        {"processor_handoffs_total", "counter", "Times it was handed over for a blocking call.",
+         offsetof(struct scheduler_processor_stats, handoffs)},
+        {"processor_queue_length", "gauge", "Tasks ready in its queue.",
+         offsetof(struct scheduler_processor_stats, run_queue_len)},
+    };
+    struct scheduler_processor_stats s;
+
+    for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+        put_head(b, rows[r].name, rows[r].type, rows[r].help);
+        for (unsigned i = 0; i < PROCESSORS_MAX && scheduler_processor_stats(i, &s); i++)
+            buf_putf(b, "stint_%s{processor=\"%u\"} %llu\n", rows[r].name, i,
+                     (unsigned long long)*(const uint64_t *)(const void *)((const char *)&s +
+                                                                           rows[r].at));
+    }
+}
+
 static void put_scheduler(struct buf *b)
 {
     struct scheduler_stats s;
@@ -146,6 +204,8 @@ static void put_scheduler(struct buf *b)
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         put_value(b, rows[i].name, rows[i].type, rows[i].help, rows[i].value);
+    put_latency_of_tasks(b);
+    put_processors(b);
 }
 
 static void put_status(void *ctx, const char *method, const char *pattern, int status,

@@ -89,11 +89,12 @@ __attribute__((noinline)) void trace_add(enum trace_kind kind, uint64_t number,
         add_foreign(kind, number, text);
         return;
     }
-    struct trace_ring *ring = get_relaxed(&m->trace);
+    /* A task reads what its thread wrote: in order, but the tools do not know. */
+    struct trace_ring *ring = atomic_load_explicit(&m->trace, memory_order_acquire);
     if (ring == NULL) {
         if ((ring = ring_take()) == NULL)
             return;
-        set_relaxed(&m->trace, ring);
+        atomic_store_explicit(&m->trace, ring, memory_order_release);
     }
     const struct processor *p = get_relaxed(&m->processor);
     uint64_t place = p != NULL ? p->index + 1 : 0;

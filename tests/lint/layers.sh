@@ -24,6 +24,7 @@ sqlite3\.h           ^storage/
 libpq-fe\.h          ^storage/
 microhttpd\.h        ^api/
 curl/                ^jobs/[a-z_]*http|^cli/
+sys/sdt\.h            ^scheduler/probe\.h$
 sys/epoll\.h         ^scheduler/|^jobs/http_pump\.c$|^api/(server|pump)\.c$
 jansson\.h           ^jobs/|^api/|^cli/
 archive(_entry)?\.h  ^jobs/

@@ -4,6 +4,7 @@
 #include "api/api_parts.h"
 #include "api/openapi.h"
 #include "api/wire.h"
+#include "scheduler/observe.h"
 
 #include <errno.h>
 #include <sys/stat.h>
@@ -90,6 +91,25 @@ START_TEST(health_says_alive_and_ready)
 }
 END_TEST
 
+START_TEST(a_trace_of_the_scheduler_is_for_the_asking)
+{
+    struct answer a;
+
+    api_daemon_start();
+    a = expect(200, "GET", "/v1/debug/trace?for=20ms", "", NULL);
+    ck_assert_str_eq(http_header(&a.reply, "Content-Type"), "application/json");
+    ck_assert_uint_gt(json_array_size(json_object_get(a.json, "traceEvents")), 1);
+    ck_assert_ptr_nonnull(strstr(a.reply.body, "\"then\":\"sleep\""));
+    answer_free(&a);
+    expect_problem(400, "bad-parameter", "", "GET", "/v1/debug/trace?for=2m", "", NULL);
+    expect_problem(400, "bad-parameter", "", "GET", "/v1/debug/trace?seconds=1", "", NULL);
+    ck_assert_int_eq(scheduler_trace_start(), 0);
+    expect_problem(409, "conflict", "", "GET", "/v1/debug/trace", "", NULL);
+    ck_assert_int_eq(scheduler_trace_drop(), 0);
+    api_daemon_stop();
+}
+END_TEST
+
 /* The value behind a series of /metrics; the test fails without it. */
 static double metric(const struct answer *a, const char *series)
 {
@@ -117,6 +137,12 @@ START_TEST(counters_count)
     ck_assert_double_eq(metric(&a, "stint_jobs{state=\"held\"}"), 1);
     ck_assert_double_eq(metric(&a, "stint_jobs_ended_total{state=\"succeeded\"}"), 3);
     ck_assert_double_eq(metric(&a, "stint_jobs_submitted_total"), 4);
+    ck_assert_double_gt(metric(&a, "stint_processor_runs_total{processor=\"0\"}") +
+                            metric(&a, "stint_processor_runs_total{processor=\"1\"}"),
+                        10);
+    ck_assert_double_gt(metric(&a, "stint_task_latency_seconds_count"), 0);
+    ck_assert_double_eq(metric(&a, "stint_task_latency_seconds_bucket{le=\"+Inf\"}"),
+                        metric(&a, "stint_task_latency_seconds_count"));
     ck_assert_double_eq(metric(&a, "stint_attempts_started_total{kind=\"exec\"}"), 3);
     ck_assert_double_eq(metric(&a, "stint_queue_jobs{queue=\"images\",state=\"held\"}"), 1);
     ck_assert_double_eq(metric(&a,
@@ -185,8 +211,10 @@ static void family_of(const char *line, char ret[128])
     for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
         size_t len = strlen(ret), suffix = strlen(suffixes[i]);
 
-        if (strstr(ret, "http_request_seconds") == ret && len > suffix &&
-            strcmp(ret + len - suffix, suffixes[i]) == 0)
+        bool histogram = strstr(ret, "http_request_seconds") == ret ||
+                         strstr(ret, "task_latency_seconds") == ret;
+
+        if (histogram && len > suffix && strcmp(ret + len - suffix, suffixes[i]) == 0)
             ret[len - suffix] = '\0';
     }
 }
@@ -367,7 +395,7 @@ int main(void)
 {
     return SUITE_MAIN(
         "api_admin", queues_are_shown_and_set, bad_settings_change_nothing,
-        health_says_alive_and_ready, counters_count,
+        health_says_alive_and_ready, a_trace_of_the_scheduler_is_for_the_asking, counters_count,
         a_sound_store_is_told_so_and_bad_paths_are_refused,
         each_series_has_a_type_and_comes_once, the_description_and_the_table_are_one,
         the_description_is_served_and_complete, every_problem_has_a_status_and_an_exit_status,
