@@ -20,7 +20,8 @@ static uint64_t *queue_count(struct queue *q, enum job_state state)
 static void live_add(struct core *core, struct queue *q, unsigned kind, int n)
 {
     q->running += (uint32_t)n;
-    core->running += (uint32_t)n;
+    if (kind != KIND_WORKER)
+        core->running += (uint32_t)n;
     core->running_kind[kind] += (uint32_t)n;
     queue_refresh(&core->queues, q);
 }
@@ -42,7 +43,7 @@ static void link_entry(struct core *core, uint32_t index, bool again)
         order_push(&core->due, &core->queues.entries, index);
     else if (job_state_is_live(e->state))
         live_add(core, lane->queue, lane->kind, 1);
-    if (job_state_is_waiting(e->state) && entry_expiry_ms(e, x))
+    if (!job_state_is_final(e->state) && entry_expiry_ms(e, x))
         order_push(&core->expiry, &core->queues.entries, index);
 }
 
@@ -181,10 +182,15 @@ void change_end(struct core *core, struct core_update *u, uint32_t index, enum j
     assert_always(state_may((enum job_state)e->state, to)); /* I5 */
     e->state = (uint8_t)to;
     e->reason = (uint8_t)reason;
-    link_entry(core, index, false);
     if (job_state_is_final(to))
         queue_mark(u, core_queue_of(core, e));
-    if (!(e->flags & ENTRY_RELAXED))
+    change_stay(core, u, index);
+}
+
+void change_stay(struct core *core, struct core_update *u, uint32_t index)
+{
+    link_entry(core, index, false);
+    if (!(core_entry(core, index)->flags & ENTRY_RELAXED))
         u->sync = true;
 }
 

@@ -70,6 +70,8 @@ int change_reserve(struct core *core, struct core_update *u, struct lane *lane);
 struct change_touch *change_begin(struct core *core, struct core_update *u, uint32_t index);
 void change_end(struct core *core, struct core_update *u, uint32_t index, enum job_state to,
                 enum job_reason reason);
+/* Instead of change_end: its state stays what it is, which must be a live one. */
+void change_stay(struct core *core, struct core_update *u, uint32_t index);
 /* A new job of the lane; room was reserved. 0 or -ENOMEM. Ends with change_end. */
 int change_new(struct core *core, struct core_update *u, struct lane *lane, uint64_t id,
                uint32_t *ret_index);

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define RECOVER_ROUND 500
 #define PROBE_KEY "\001probe" /* no header of a request can hold it */
@@ -17,9 +18,12 @@ struct commit {
     struct map keys;    /* of the open round: Idempotency-Key to item */
     struct job **texts; /* rows read for their result and error, until the commit is done */
     size_t texts_len, texts_cap;
-    size_t changes;
+    size_t changes, leased;
+    bool leases_left;
     int64_t pruned_at_ms;
 };
+
+OWN_DEFINE(struct spec, spec_free);
 
 /* ----- replies ----- */
 
@@ -77,19 +81,37 @@ static int step_keyed(struct commit *c, struct commit_item *item, int64_t now_ms
 }
 
 /* The end of an attempt of a job that has ended: it is written beside the others unless its
- * own record is there. */
+ * own record is there. A success that is told again, as its teller did not hear the answer, is
+ * what it was. */
 static int step_late(struct commit *c, struct commit_item *item, int64_t now_ms)
 {
+    struct core_input *in = &item->input;
     struct job *job = NULL;
-    int r = store_job_get(c->reader, item->input.finished.id, &job);
+    int r = store_job_get(c->reader, in->finished.id, &job);
 
     if (r <= 0)
         return r;
     item->answer = CORE_STALE;
-    if (item->input.finished.fence < job->fence)
-        item->late = core_attempt_late(&item->input, now_ms);
+    if (in->finished.fence < job->fence)
+        item->late = core_attempt_late(in, now_ms);
+    else if (in->finished.fence == job->fence && job->state == JOB_SUCCEEDED &&
+             in->finished.outcome->kind == OUTCOME_SUCCEEDED) {
+        item->answer = CORE_OK;
+        in->finished.ret_state = job->state;
+    }
     job_free(job);
     return 0;
+}
+
+static int step_renew_late(struct commit *c, struct commit_item *item)
+{
+    struct job *job = NULL;
+    int r = store_job_get(c->reader, item->input.renew.id, &job);
+
+    if (r > 0)
+        item->answer = CORE_STALE;
+    job_free(job);
+    return r < 0 ? r : 0;
 }
 
 static int step_item(struct commit *c, struct commit_item *item, int64_t now_ms)
@@ -102,6 +124,8 @@ static int step_item(struct commit *c, struct commit_item *item, int64_t now_ms)
     item->answer = core_step(c->core, &item->input, now_ms, c->update);
     if (item->input.kind == INPUT_FINISHED && item->answer == CORE_NOT_FOUND)
         return step_late(c, item, now_ms);
+    if (item->input.kind == INPUT_RENEW && item->answer == CORE_NOT_FOUND)
+        return step_renew_late(c, item);
     return 0;
 }
 
@@ -117,8 +141,106 @@ static int items_step(struct commit *c, struct commit_item *const *items, size_t
     return 0;
 }
 
+/* ----- leases ----- */
+
+/* What was accepted once can be read again, unless another version accepted it; then the usual
+ * terms are better than none. */
+static int terms_read(const char *text, struct lease_terms *ret)
+{
+    OWN(spec_free) struct spec *spec = NULL;
+    struct spec_fault fault;
+    int r = spec_from_text(text, strlen(text), &spec, &fault);
+
+    *ret = spec_usual_terms;
+    if (r == 0)
+        spec_terms(spec, ret);
+    return r == -EINVAL ? 0 : r;
+}
+
+static int terms_stored(struct commit *c, uint64_t id, struct lease_terms *ret)
+{
+    OWN(free) char *text = NULL;
+    int r = store_spec_get(c->reader, id, &text);
+
+    *ret = spec_usual_terms;
+    return r > 0 ? terms_read(text, ret) : r;
+}
+
+static int terms_of(struct commit *c, const struct core_lease *lease, bool usual,
+                    struct lease_terms *ret)
+{
+    *ret = spec_usual_terms;
+    if (usual)
+        return 0;
+    if (lease->submission)
+        return lease->submission->job->spec ? terms_read(lease->submission->job->spec, ret) : 0;
+    return terms_stored(c, lease->id, ret);
+}
+
+/* One job into the next place of the ask: 1 given, 0 there was none, -ENOMEM and so on. */
+static int lease_one(struct commit *c, struct lease_ask *ask, const char *queue, int64_t now_ms)
+{
+    struct core_lease *lease = &ask->leases[ask->count];
+    struct lease_terms terms;
+    bool usual;
+    int r = CORE_NOT_FOUND;
+
+    while (r == CORE_NOT_FOUND) {
+        if (!core_lease_pick(c->core, queue, c->update, lease, &usual))
+            return 0;
+        r = terms_of(c, lease, usual, &terms);
+        if (r == 0)
+            r = core_lease(c->core, &terms, now_ms, c->update, lease);
+    }
+    if (r < 0)
+        return r;
+    ask->count++;
+    c->leased++;
+    return 1;
+}
+
+/* The queues take turns; it is over when none of them has anything. */
+static int ask_fill(struct commit *c, struct lease_ask *ask, int64_t now_ms)
+{
+    uint32_t misses = 0;
+
+    while (misses < ask->queues_count && ask->count < ask->max && c->leased < LEASE_ROUND_MAX) {
+        int r = lease_one(c, ask, ask->queues[ask->turn++ % ask->queues_count], now_ms);
+
+        if (r < 0)
+            return r;
+        misses = r > 0 ? 0 : misses + 1;
+    }
+    return 0;
+}
+
+static int asks_fill(struct commit *c, struct list *asks, int64_t now_ms)
+{
+    int r = 0;
+
+    c->leased = 0;
+    c->leases_left = false;
+    if (!asks)
+        return 0;
+    list_each (link, asks) {
+        if (r < 0 || !core_lease_ready(c->core) || c->leased >= LEASE_ROUND_MAX)
+            break;
+        r = ask_fill(c, container_of(link, struct lease_ask, link), now_ms);
+    }
+    c->leases_left = c->leased >= LEASE_ROUND_MAX;
+    return r;
+}
+
+static void asks_undo(struct list *asks)
+{
+    if (!asks)
+        return;
+    list_each (link, asks)
+        container_of(link, struct lease_ask, link)->count = 0;
+}
+
 static int core_go(struct commit *c, struct commit_item *const *items, size_t count,
-                   int64_t now_ms)
+                   struct list *asks, int64_t now_ms)
 {
     int r = core_tick(c->core, now_ms, c->update);
 
@@ -126,6 +248,8 @@ static int core_go(struct commit *c, struct commit_item *const *items, size_t co
         r = items_step(c, items, count, now_ms);
     if (r == 0)
         r = core_start(c->core, now_ms, c->update);
+    if (r == 0)
+        r = asks_fill(c, asks, now_ms);
     return r == 0 ? core_rows(c->core, c->update) : r;
 }
 
@@ -209,9 +333,9 @@ static int texts_fetch(struct commit *c)
 }
 
 static int round_write(struct commit *c, struct commit_item *const *items, size_t count,
-                       int64_t now_ms)
+                       struct list *asks, int64_t now_ms)
 {
-    int r = core_go(c, items, count, now_ms);
+    int r = core_go(c, items, count, asks, now_ms);
 
     if (r == 0)
         r = texts_fetch(c);
@@ -259,6 +383,22 @@ static int load_job(void *ctx, const struct job *row)
     return 0;
 }
 
+/* Rows of live jobs come without their documents. */
+static int load_leases(struct commit *c)
+{
+    uint32_t pos = 0;
+    int r = 0;
+
+    for (uint64_t id; r == 0 && (id = core_leased_next(c->core, &pos));) {
+        struct lease_terms terms;
+
+        r = terms_stored(c, id, &terms);
+        if (r == 0)
+            core_lease_restore(c->core, id, &terms);
+    }
+    return r;
+}
+
 static int load(struct commit *c, uint64_t *ret_refused)
 {
     struct loading l = {.core = c->core};
@@ -266,6 +406,8 @@ static int load(struct commit *c, uint64_t *ret_refused)
 
     if (r == 0)
         r = store_live_each(c->reader, load_job, &l);
+    if (r == 0)
+        r = load_leases(c);
     if (r == 0)
         r = core_load_end(c->core, store_max_id(c->store));
     *ret_refused = l.refused;
@@ -309,9 +451,9 @@ void commit_close(struct commit *c)
 }
 
 int commit_round(struct commit *c, struct commit_item *const *items, size_t count,
-                 int64_t now_ms)
+                 struct list *asks, int64_t now_ms)
 {
-    int r = round_write(c, items, count, now_ms);
+    int r = round_write(c, items, count, asks, now_ms);
 
     round_end(c);
     if (r == 0) {
@@ -321,6 +463,7 @@ int commit_round(struct commit *c, struct commit_item *const *items, size_t coun
         return 0;
     }
     core_undo(c->core, c->update);
+    asks_undo(asks);
     for (size_t i = 0; i < count; i++)
         items[i]->answer = r;
     return r;
@@ -329,6 +472,12 @@ int commit_round(struct commit *c, struct commit_item *const *items, size_t coun
 const struct core_action *commit_actions(const struct commit *c, size_t *ret_count)
 {
     return core_actions(c->update, ret_count);
+}
+
+size_t commit_leased(const struct commit *c, bool *ret_more)
+{
+    *ret_more = c->leases_left;
+    return c->leased;
 }
 
 size_t commit_changes(const struct commit *c)
@@ -362,7 +511,7 @@ int commit_recover(struct commit *c, int64_t now_ms)
     if (!count)
         return 0;
     core_drain(c->core, true); /* or what was just taken back would start among the lost */
-    r = commit_round(c, list, count, now_ms);
+    r = commit_round(c, list, count, NULL, now_ms);
     core_drain(c->core, false);
     return r < 0 ? r : 1;
 }

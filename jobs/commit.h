@@ -14,6 +14,9 @@
  *     it says on the disk.
  * G2  after a round that failed core and store hold what they held before it. (After -EIO the
  *     store is to be opened again, see S2 in store.h.)
+ * What asks for jobs to work on (struct lease_ask) comes last in a round, so that what was
+ * submitted, returned or freed in it can be given away in the same transaction.
+ *
  * G3  an Idempotency-Key is found, stepped and stored in one round: two requests with one key
  *     never make two sets of jobs.
  *
@@ -22,6 +25,7 @@
 #ifndef JOBS_COMMIT_H
 #define JOBS_COMMIT_H
 
+#include "base/list.h"
 #include "jobs/core.h"
 
 #define COMMIT_REPLY_KEEP_MS (INT64_C(24) * 60 * 60 * 1000)
@@ -45,6 +49,19 @@ struct commit_item {
     struct attempt_record late;
 };
 
+/* A worker that wants jobs. */
+struct lease_ask {
+    struct list link;          /* in the list that commit_round is given */
+    const char *const *queues; /* which take turns */
+    uint32_t queues_count;
+    uint32_t max;
+    uint32_t turn;             /* of the queues; starts at 0 */
+    struct core_lease *leases; /* room for max */
+    uint32_t count;            /* how many the round gave it */
+};
+#define LEASE_ASK_MAX 1000    /* jobs of one ask */
+#define LEASE_ROUND_MAX 10000 /* and of all in a round; the others wait for the next */
+
 struct commit_options {
     struct store *store; /* borrowed; this is its only writer */
     struct core_limits limits;
@@ -58,9 +75,12 @@ int commit_open(const struct commit_options *options, struct commit **ret,
 void commit_close(struct commit *c); /* NULL is harmless */
 
 /* One round. 0: every answer stands and is stored. Negative errno: nothing happened, every
- * answer is that errno. */
+ * answer is that errno. asks: in the order in which they came, NULL = none; those with a count
+ * have been served and leave the caller's list by the caller. */
 int commit_round(struct commit *c, struct commit_item *const *items, size_t count,
-                 int64_t now_ms);
+                 struct list *asks, int64_t now_ms);
+/* Jobs that the last round gave away, and whether it ended at LEASE_ROUND_MAX. */
+size_t commit_leased(const struct commit *c, bool *ret_more);
 /* Of the last round that returned 0, until the next one. */
 const struct core_action *commit_actions(const struct commit *c, size_t *ret_count);
 size_t commit_changes(const struct commit *c); /* rows written by the last round */

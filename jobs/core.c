@@ -52,7 +52,7 @@ static int submit_one(struct core *core, struct core_update *u, struct core_subm
     core->next_id++;
     e->run_at_ms = state == JOB_QUEUED || !s->job->run_at_ms ? now_ms : s->job->run_at_ms;
     e->priority = (int8_t)s->job->priority;
-    e->flags = s->relaxed ? ENTRY_RELAXED : 0;
+    e->flags = (uint8_t)((s->relaxed ? ENTRY_RELAXED : 0) | (s->usual ? ENTRY_USUAL : 0));
     u->touches[e->touch - 1].insert = true;
     u->touches[e->touch - 1].keeps_text = false;
     u->touches[e->touch - 1].submission = s;
@@ -118,6 +118,8 @@ static int step_cancel(struct core *core, struct core_input *in, uint32_t index,
 {
     enum job_state state = core_entry(core, index)->state;
 
+    if (core_is_leased(core, core_entry(core, index)))
+        return core_lease_cancel(core, in, index, now_ms, u);
     if (job_state_is_live(state))
         return cancel_live(core, in, index, u);
     end_waiting(core, u, index, JOB_CANCELLED, REASON_CANCELLED_BY_USER, now_ms);
@@ -203,6 +205,8 @@ static int step_job(struct core *core, struct core_input *in, int64_t now_ms,
         return step_hold(core, index, u);
     case INPUT_RELEASE:
         return step_release(core, index, now_ms, u);
+    case INPUT_RENEW:
+        return core_lease_renew(core, in, index, now_ms, u);
     default:
         return step_retry_now(core, index, now_ms, u);
     }
@@ -212,6 +216,8 @@ static uint64_t input_id(const struct core_input *in)
 {
     if (in->kind == INPUT_FINISHED)
         return in->finished.id;
+    if (in->kind == INPUT_RENEW)
+        return in->renew.id;
     return in->kind == INPUT_CANCEL ? in->cancel.id : in->id;
 }
 
@@ -223,7 +229,9 @@ static void expire(struct core *core, struct core_update *u, uint32_t index, int
     const struct entry *e = core_entry(core, index);
     const struct extra *x = core_extra(core, e);
 
-    if (e->fence == 0 && x->start_by_at_ms && now_ms > x->start_by_at_ms)
+    if (core_is_leased(core, e))
+        core_lease_over(core, index, now_ms, u);
+    else if (e->fence == 0 && x->start_by_at_ms && now_ms > x->start_by_at_ms)
         end_waiting(core, u, index, JOB_EXPIRED, REASON_EXPIRED_IN_QUEUE, now_ms);
     else
         end_waiting(core, u, index, JOB_FAILED, REASON_TIMEOUT_TOTAL, now_ms);
@@ -255,6 +263,7 @@ static uint32_t due_peek(const struct core *core, int64_t now_ms)
 
 /* ----- starts ----- */
 
+/* Jobs for workers wait until they are asked for: core_lease. */
 static uint32_t open_kinds(const struct core *core)
 {
     uint32_t kinds = 0;
@@ -262,7 +271,7 @@ static uint32_t open_kinds(const struct core *core)
     if (core->draining || core->running >= core->limits.running_max)
         return 0;
     for (unsigned kind = 1; kind < KIND_COUNT; kind++) {
-        if (core->running_kind[kind] < core->limits.kind_max[kind])
+        if (kind != KIND_WORKER && core->running_kind[kind] < core->limits.kind_max[kind])
             kinds |= 1u << kind;
     }
     return kinds;
@@ -270,7 +279,7 @@ static uint32_t open_kinds(const struct core *core)
 
 /* A job may have come back to its queue in this very round, too late: after a tick there can
  * still be ready jobs whose time has passed. */
-static int start_one(struct core *core, struct core_update *u, uint32_t index, int64_t now_ms)
+int core_begin(struct core *core, struct core_update *u, uint32_t index, int64_t now_ms)
 {
     struct entry *e = core_entry(core, index);
 
@@ -279,7 +288,7 @@ static int start_one(struct core *core, struct core_update *u, uint32_t index, i
         return -ENOMEM;
     if (has_expired(core, index, now_ms)) {
         expire(core, u, index, now_ms);
-        return 0;
+        return CORE_NOT_FOUND;
     }
 
     struct change_touch *t = change_begin(core, u, index);
@@ -289,9 +298,19 @@ static int start_one(struct core *core, struct core_update *u, uint32_t index, i
     core_extra(core, e)->started_at_ms = now_ms;
     t->keeps_text = false;
     t->result = t->error = NULL;
+    return CORE_OK;
+}
+
+static int start_one(struct core *core, struct core_update *u, uint32_t index, int64_t now_ms)
+{
+    int r = core_begin(core, u, index, now_ms);
+
+    if (r != CORE_OK)
+        return r;
     change_end(core, u, index, JOB_RUNNING, REASON_NONE);
-    change_action(core, u, ACTION_START, index)->submission = t->submission;
-    return 0;
+    change_action(core, u, ACTION_START, index)->submission =
+        u->touches[core_entry(core, index)->touch - 1].submission;
+    return CORE_OK;
 }
 
 /* ----- public ----- */

@@ -20,10 +20,12 @@
  * The invariants, checked by core_check():
  * I1  a job that is not final is in the indexes of its state and no others: queued in its
  *     lane's heap and its queue's list by age; scheduled and retrying in the due heap; waiting
- *     with a bound in time also in the expiry heap; held, blocked and live in none.
+ *     with a bound in time also in the expiry heap, and so is leased; held, blocked and
+ *     running in none.
  * I2  every count equals what a walk over the entries finds.
  * I3  no attempt starts beyond the limit of all, of its kind, of its queue, nor while paused or
- *     draining. (A limit lowered later is obeyed from the next start on.)
+ *     draining; a lease counts for its kind and queue alone, as the daemon does not run it. (A
+ *     limit lowered later is obeyed from the next start on.)
  * I4  a lane is in its queue's round exactly while it has ready jobs; a queue in the round of
  *     queues exactly while it has ready jobs, is not paused, and is below its limit.
  * I5  every move is in the state table; a final state never changes.
@@ -32,6 +34,9 @@
  * I7  after core_undo all is as before the update but the order in the rounds and the random
  *     numbers; it needs no memory, so it cannot fail.
  * I8  between updates no entry is final and none is touched.
+ *
+ * I9  a live job of kind worker is leased, until a moment that is stored; core_tick ends what
+ *     its worker did not renew. Such jobs outlive the daemon, all other live ones do not.
  *
  * Threads: of the commit thread alone. After a crash it is filled again from the store. */
 #ifndef JOBS_CORE_H
@@ -69,12 +74,14 @@ enum core_input_kind {
     INPUT_RELEASE,
     INPUT_RETRY_NOW, /* retrying: its wait ends */
     INPUT_QUEUE_SET,
+    INPUT_RENEW, /* the worker that leases it lives */
 };
 
 /* What is submitted: a row whose id, state and times the core completes. */
 struct core_submission {
     struct job *job; /* stays the caller's; core_rows fills it in */
     bool hold, relaxed;
+    bool usual;  /* a worker leases it on spec_usual_terms */
     bool wanted; /* by whoever submitted it, afterwards: its attempt must not take the row */
 };
 
@@ -91,11 +98,19 @@ struct core_input {
             uint64_t id;
             uint32_t fence;
             const struct outcome *outcome;
-            const struct retry_spec *retry;
+            const struct retry_spec *retry; /* NULL: that of the lease */
+            enum job_state ret_state;
+            int64_t ret_run_at_ms;
         } finished;
         struct {
             uint64_t id;
-            int64_t grace_ms; /* -1 = the job's own; 0 = kill at once */
+            uint32_t fence;
+            bool ret_stop; /* it is to stop, and has until then */
+            int64_t ret_until_ms;
+        } renew;
+        struct {
+            uint64_t id;
+            int64_t grace_ms; /* -1 = the job's own; 0 = kill at once, a lease ends at once */
         } cancel;
         struct {
             const char *name;
@@ -108,10 +123,11 @@ struct core_input {
 
 enum core_action_kind {
     ACTION_START,      /* submission: the one it came with, NULL = the job is in the store */
+    ACTION_LEASED,     /* a worker has it */
     ACTION_STOP,       /* grace_ms */
     ACTION_ENDED,      /* state is final */
     ACTION_RETRYING,   /* an attempt failed, the next is due at at_ms */
-    ACTION_RETURNED,   /* an attempt was lost or shut down, the job waits again */
+    ACTION_RETURNED,   /* an attempt was lost, shut down or snoozed: the job waits again */
     ACTION_HELD,       /* an attempt asked for a human */
     ACTION_SUPERSEDED, /* an attempt's end came too late */
 };
@@ -146,12 +162,33 @@ void core_update_free(struct core_update *update);
  * changed nothing. */
 int core_step(struct core *core, struct core_input *input, int64_t now_ms,
               struct core_update *update);
-/* What is due or has expired by now, at most CORE_TICK_MAX jobs. 0 or -ENOMEM. */
+/* What is due or has expired by now, leases too, at most CORE_TICK_MAX jobs. 0 or -ENOMEM. */
 int core_tick(struct core *core, int64_t now_ms, struct core_update *update);
 /* Starts what may start, at most CORE_START_MAX attempts. 0 or -ENOMEM. */
 int core_start(struct core *core, int64_t now_ms, struct core_update *update);
 #define CORE_TICK_MAX 1000
 #define CORE_START_MAX 1000
+
+/* A job for a worker. */
+struct core_lease {
+    uint64_t id;
+    uint32_t fence, attempt, crashes;
+    int64_t until_ms;                   /* to be renewed before */
+    int64_t deadline_ms;                /* of the attempt, 0 = none */
+    struct core_submission *submission; /* the one it came with, NULL = it is in the store */
+};
+/* The job that a worker would be given from this queue, and whether its terms are the usual
+ * ones; false when there is none, or no room. Its lane's turn is over with this. */
+bool core_lease_pick(struct core *core, const char *queue, struct core_update *update,
+                     struct core_lease *ret, bool *ret_usual);
+/* Gives it away. CORE_OK, -ENOMEM, or CORE_NOT_FOUND when its time to start had passed: then it
+ * has ended, and another one may be picked. */
+int core_lease(struct core *core, const struct lease_terms *terms, int64_t now_ms,
+               struct core_update *update, struct core_lease *lease);
+bool core_lease_ready(const struct core *core); /* false: nobody would be given anything */
+/* After a load: leased jobs by id, 0 ends; and their terms, which rows do not have. */
+uint64_t core_leased_next(const struct core *core, uint32_t *pos);
+void core_lease_restore(struct core *core, uint64_t id, const struct lease_terms *terms);
 
 /* Completes the changes to store. 0 or -ENOMEM. After it no step until kept or undone. */
 int core_rows(struct core *core, struct core_update *update);
@@ -187,8 +224,10 @@ uint64_t core_waiting(const struct core *core);
 int64_t core_oldest_at_ms(const struct core *core); /* since when the oldest is queued; 0 */
 bool core_job_state(const struct core *core, uint64_t id, enum job_state *ret_state,
                     uint32_t *ret_fence);
-uint64_t core_live_next(const struct core *core, uint32_t *pos); /* ids of live jobs; 0 ends */
-size_t core_bytes(const struct core *core); /* memory of entries, heaps and map */
+/* Ids of live jobs that are not leased, which a new daemon must take back; 0 ends. */
+uint64_t core_live_next(const struct core *core, uint32_t *pos);
+uint32_t core_running(const struct core *core); /* attempts that are the daemon's own */
+size_t core_bytes(const struct core *core);     /* memory of entries, heaps and map */
 
 struct core_queue {
     const struct queue_record *record; /* borrowed until the next step */

@@ -4,6 +4,9 @@
 
 #define ERROR_CRASHED "the daemon died while this attempt ran"
 #define ERROR_POISON "the daemon died under this job too often"
+#define ERROR_LEASE_LOST "its worker was not heard of before the lease ended"
+#define ERROR_LEASE_POISON "too many workers were not heard of any more while they had this job"
+#define ERROR_NOT_STOPPED "its worker did not stop in time"
 
 /* What the end of an attempt makes of the job. */
 struct verdict {
@@ -24,19 +27,26 @@ static struct verdict verdict_failed(enum job_reason reason, enum job_reason att
                             .action = ACTION_ENDED};
 }
 
+static const struct retry_spec *retry_of(const struct core *core, const struct entry *e,
+                                         const struct core_input *in)
+{
+    return in->finished.retry ? in->finished.retry : &core_extra(core, e)->terms.retry;
+}
+
 /* Only what is neither final by its nature nor out of tries or time waits again. */
 static struct verdict judge_failure(struct core *core, const struct entry *e,
                                     const struct core_input *in, int64_t now_ms)
 {
     const struct outcome *o = in->finished.outcome;
     const struct extra *x = core_extra(core, e);
+    const struct retry_spec *retry = retry_of(core, e, in);
     struct verdict v = verdict_failed(o->reason, o->reason);
     int64_t delay_ms;
 
     if (o->kind == OUTCOME_FAILED_FINAL || o->reason == REASON_TIMEOUT_TOTAL ||
-        e->attempt >= in->finished.retry->max_attempts)
+        e->attempt >= retry->max_attempts)
         return v;
-    delay_ms = retry_delay_ms(in->finished.retry, e->attempt, &core->rand);
+    delay_ms = retry_delay_ms(retry, e->attempt, &core->rand);
     v.run_at_ms = now_ms + retry_after_ms(delay_ms, o->retry_after_ms);
     if (x && x->retry_until_at_ms && v.run_at_ms > x->retry_until_at_ms) {
         v.reason = REASON_TIMEOUT_TOTAL;
@@ -45,6 +55,20 @@ static struct verdict judge_failure(struct core *core, const struct entry *e,
     v.state = JOB_RETRYING;
     v.action = ACTION_RETRYING;
     return v;
+}
+
+/* Not counted; a moment that has come already means: at once, after those that wait. */
+static struct verdict verdict_snoozed(const struct outcome *o, int64_t now_ms)
+{
+    bool later = o->snooze_until_ms > now_ms;
+
+    return (struct verdict){.state = later ? JOB_SCHEDULED : JOB_QUEUED,
+                            .attempt_state = JOB_CANCELLED,
+                            .reason = REASON_SNOOZED,
+                            .attempt_reason = REASON_SNOOZED,
+                            .action = ACTION_RETURNED,
+                            .run_at_ms = later ? o->snooze_until_ms : now_ms,
+                            .give_back = true};
 }
 
 static bool is_timeout(enum job_reason reason)
@@ -67,6 +91,8 @@ static struct verdict judge(struct core *core, const struct entry *e,
                                 .reason = REASON_CANCELLED_BY_USER,
                                 .attempt_reason = REASON_CANCELLED_BY_USER,
                                 .action = ACTION_ENDED};
+    if (o->kind == OUTCOME_SNOOZED)
+        return verdict_snoozed(o, now_ms);
     if (o->kind == OUTCOME_STOPPED && !is_timeout(o->reason))
         return (struct verdict){.state = JOB_QUEUED,
                                 .attempt_state = JOB_CANCELLED,
@@ -118,6 +144,7 @@ static void attempt_end(struct core *core, struct core_update *u, uint32_t index
         e->crashes++;
     if (v->run_at_ms)
         e->run_at_ms = v->run_at_ms;
+    core_extra(core, e)->lease_until_ms = 0;
     if (v->state == JOB_FAILED)
         e->flags |= ENTRY_DEAD_LETTER;
     if (job_state_is_final(v->state))
@@ -162,19 +189,37 @@ int core_attempt_finished(struct core *core, struct core_input *in, uint32_t ind
     struct verdict v = judge(core, e, in, now_ms);
 
     attempt_end(core, u, index, &v, o->result, o->error, now_ms);
-    u->actions[u->actions_len - 1].attempts_max = in->finished.retry->max_attempts;
+    u->actions[u->actions_len - 1].attempts_max = retry_of(core, e, in)->max_attempts;
+    in->finished.ret_state = v.state;
+    in->finished.ret_run_at_ms = v.run_at_ms;
     return CORE_OK;
 }
 
-/* A crash gives the attempt back, but is counted: a job that kills its daemon must not do so
- * for ever. */
+/* Whether its worker died or only was slow to stop, nobody knows: no crash is counted. */
+void core_attempt_given_up(struct core *core, uint32_t index, int64_t now_ms,
+                           struct core_update *u)
+{
+    static const struct verdict v = {.state = JOB_CANCELLED,
+                                     .attempt_state = JOB_CANCELLED,
+                                     .reason = REASON_CANCELLED_BY_USER,
+                                     .attempt_reason = REASON_CANCELLED_BY_USER,
+                                     .action = ACTION_ENDED};
+
+    attempt_end(core, u, index, &v, NULL, ERROR_NOT_STOPPED, now_ms);
+}
+
+/* A crash gives the attempt back, but is counted: a job that kills its daemon, or its workers,
+ * must not do so for ever. */
 int core_attempt_lost(struct core *core, uint32_t index, int64_t now_ms, struct core_update *u)
 {
     struct entry *e = core_entry(core, index);
+    bool leased = core_is_leased(core, e);
+    enum job_reason lost = leased ? REASON_LEASE_LOST : REASON_CRASHED;
+    const char *error = leased ? ERROR_LEASE_LOST : ERROR_CRASHED;
     struct verdict v = {.state = JOB_QUEUED,
                         .attempt_state = JOB_FAILED,
-                        .reason = REASON_CRASHED,
-                        .attempt_reason = REASON_CRASHED,
+                        .reason = lost,
+                        .attempt_reason = lost,
                         .action = ACTION_RETURNED,
                         .run_at_ms = now_ms,
                         .give_back = true,
@@ -191,8 +236,8 @@ int core_attempt_lost(struct core *core, uint32_t index, int64_t now_ms, struct 
     }
     if (v.state != JOB_QUEUED)
         v.action = ACTION_ENDED;
-    attempt_end(core, u, index, &v, NULL, ERROR_CRASHED, now_ms);
+    attempt_end(core, u, index, &v, NULL, error, now_ms);
     if (v.reason == REASON_POISON)
-        u->touches[e->touch - 1].error = ERROR_POISON;
+        u->touches[e->touch - 1].error = leased ? ERROR_LEASE_POISON : ERROR_POISON;
     return CORE_OK;
 }

@@ -47,6 +47,8 @@ static int extra_fill(struct core *core, struct entry *e, const struct job *row)
     x->started_at_ms = row->started_at_ms;
     x->start_by_at_ms = row->start_by_at_ms;
     x->retry_until_at_ms = row->retry_until_at_ms;
+    if (row->kind == KIND_WORKER && job_state_is_live(row->state))
+        x->lease_until_ms = row->lease_until_ms;
     return 0;
 }
 

@@ -27,6 +27,7 @@ static void row_fill(const struct core *core, const struct change_touch *t, stru
     row->started_at_ms = x ? x->started_at_ms : 0;
     row->start_by_at_ms = x ? x->start_by_at_ms : 0;
     row->retry_until_at_ms = x ? x->retry_until_at_ms : 0;
+    row->lease_until_ms = x ? x->lease_until_ms : 0;
     row->epoch = job_state_is_live(row->state) ? core->epoch : 0;
 }
 

@@ -32,7 +32,7 @@ static const char *check_entry(const struct core *core, uint32_t index, struct t
     const struct lane *lane = queue_lane_of(&core->queues, e);
     bool waiting = job_state_is_waiting(e->state), live = job_state_is_live(e->state);
     bool timed = e->state == JOB_SCHEDULED || e->state == JOB_RETRYING;
-    bool expires = waiting && entry_expiry_ms(e, x);
+    bool expires = entry_expiry_ms(e, x), leased = x && x->lease_until_ms;
 
     BROKEN_IF(!waiting && !live, "I8: an entry is final");
     BROKEN_IF(e->touch, "I8: an entry is touched");
@@ -44,10 +44,11 @@ static const char *check_entry(const struct core *core, uint32_t index, struct t
     BROKEN_IF(timed && !slot_holds(&core->due, e->at, index), "I1: a timed job is not due");
     BROKEN_IF(expires != (x && x->at != ENTRY_NONE), "I1: wrong membership of expiry");
     BROKEN_IF(expires && !slot_holds(&core->expiry, x->at, index), "I1: expiry is wrong");
+    BROKEN_IF(leased && (!live || lane->kind != KIND_WORKER), "I9: leased and not live");
     t->counts[e->state]++;
     t->due += timed;
     t->expiry += expires;
-    t->running += live;
+    t->running += live && lane->kind != KIND_WORKER;
     t->running_kind[lane->kind] += live;
     t->ready[lane->kind] += e->state == JOB_QUEUED;
     return NULL;
@@ -169,11 +170,14 @@ static void print_entry(const struct core *core, uint32_t index, struct buf *ret
              reason ? reason : "-", lane->queue->record.name, job_kind_name(lane->kind));
     buf_putf(ret, "/%s priority=%d attempt=%u crashes=%u fence=%u", lane->key, e->priority,
              e->attempt, e->crashes, e->fence);
-    buf_putf(ret, " flags=%u run_at=%lld", e->flags & ~(unsigned)ENTRY_RELAXED,
+    buf_putf(ret, " flags=%u run_at=%lld", e->flags & ~(unsigned)(ENTRY_RELAXED | ENTRY_USUAL),
              (long long)e->run_at_ms);
     buf_putf(ret, " started=%lld start_by=%lld retry_until=%lld",
              (long long)(x ? x->started_at_ms : 0), (long long)(x ? x->start_by_at_ms : 0),
              (long long)(x ? x->retry_until_at_ms : 0));
+    if (x && x->lease_until_ms)
+        buf_putf(ret, " lease=%lld until=%lld timeout_at=%lld", (long long)x->terms.lease_ms,
+                 (long long)x->lease_until_ms, (long long)x->timeout_at_ms);
     buf_putc(ret, '\n');
 }
 
@@ -279,10 +283,17 @@ bool core_job_state(const struct core *core, uint64_t id, enum job_state *ret_st
 uint64_t core_live_next(const struct core *core, uint32_t *pos)
 {
     for (uint32_t i; (i = entry_next(&core->queues.entries, pos)) != ENTRY_NONE;) {
-        if (job_state_is_live(core_entry(core, i)->state))
-            return core_entry(core, i)->id;
+        const struct entry *e = core_entry(core, i);
+
+        if (job_state_is_live(e->state) && !core_extra(core, e)->lease_until_ms)
+            return e->id;
     }
     return 0;
+}
+
+uint32_t core_running(const struct core *core)
+{
+    return core->running;
 }
 
 size_t core_bytes(const struct core *core)

@@ -12,6 +12,7 @@
 #define RUNNING_MAX 10000
 #define BACKLOG_MAX 4096
 #define CRASHES_MAX 3
+#define WORKER_MAX 100000
 #define HTTP_MAX 2000
 #define FILE_MAX 16
 #define EXEC_PER_CPU 4
@@ -31,12 +32,14 @@ static uint32_t kind_default(enum job_kind kind)
         return HTTP_MAX;
     case KIND_FILE:
         return FILE_MAX;
+    case KIND_WORKER:
+        return WORKER_MAX;
     default:
         return exec > EXEC_MIN ? exec : EXEC_MIN;
     }
 }
 
-/* A kind that nobody runs is never started. */
+/* A kind that nobody runs is never started; workers run theirs elsewhere. */
 struct core_limits engine_core_limits(const struct engine_options *o,
                                       const struct kind *const *kind_table)
 {
@@ -47,7 +50,7 @@ struct core_limits engine_core_limits(const struct engine_options *o,
     };
 
     for (enum job_kind kind = KIND_EXEC; kind < KIND_COUNT; kind++) {
-        if (kind_table[kind])
+        if (kind_table[kind] || kind == KIND_WORKER)
             limits.kind_max[kind] = o->kind_max[kind] ? o->kind_max[kind] : kind_default(kind);
     }
     return limits;
@@ -57,7 +60,8 @@ struct core_limits engine_core_limits(const struct engine_options *o,
 
 static bool is_submission(const struct request *request)
 {
-    return request->kind == REQUEST_STEP && request->item.input.kind == INPUT_SUBMIT;
+    return request->kind == REQUEST_STEP && !request->items &&
+           request->item.input.kind == INPUT_SUBMIT;
 }
 
 /* Under the lock. */
@@ -65,7 +69,7 @@ static int may_enter(const struct engine *e, const struct request *request)
 {
     uint32_t max = e->options.backlog_max ? e->options.backlog_max : BACKLOG_MAX;
 
-    if (e->inbox.draining && is_submission(request))
+    if (e->inbox.draining && (is_submission(request) || request->kind == REQUEST_ASK))
         return ENGINE_DRAINING;
     return e->inbox.len >= max ? ENGINE_FULL : ENGINE_OK;
 }
@@ -99,7 +103,7 @@ int engine_ask(struct engine *e, struct request *request)
     return r;
 }
 
-static int answer_of(int answer)
+int engine_answer_of(int answer)
 {
     switch (answer) {
     case CORE_OK:
@@ -112,6 +116,8 @@ static int answer_of(int answer)
         return ENGINE_CONFLICT;
     case CORE_FULL:
         return ENGINE_FULL;
+    case CORE_STALE:
+        return ENGINE_SUPERSEDED;
     case COMMIT_KEY_REUSED:
         return ENGINE_KEY_REUSED;
     case -ENOSPC:
@@ -128,7 +134,7 @@ static int step(struct engine *e, struct request *request)
 {
     int r = engine_ask(e, request);
 
-    return r == ENGINE_OK ? answer_of(request->item.answer) : r;
+    return r == ENGINE_OK ? engine_answer_of(request->item.answer) : r;
 }
 
 /* ----- submit ----- */
@@ -155,6 +161,7 @@ static struct core_submission *submissions_new(struct spec **specs, size_t count
         items[i].job = spec_job(specs[i], now_ms);
         items[i].hold = specs[i]->hold;
         items[i].relaxed = specs[i]->relaxed;
+        items[i].usual = spec_terms_are_usual(specs[i]);
         if (!items[i].job) {
             submissions_free(items, count);
             return NULL;
@@ -295,6 +302,7 @@ static int redrive(struct engine *e, const struct job *old, struct job **ret)
     if (r < 0)
         return r;
     item.relaxed = spec->relaxed;
+    item.usual = spec_terms_are_usual(spec);
     item.job = spec_job(spec, clock_wall_ms());
     if (!item.job)
         return -ENOMEM;

@@ -50,6 +50,7 @@ enum engine_answer {
     ENGINE_DRAINING,   /* the daemon is about to stop */
     ENGINE_KEY_REUSED, /* this Idempotency-Key came with another request */
     ENGINE_TIMEOUT,    /* of engine_wait */
+    ENGINE_SUPERSEDED, /* the fence is not that of the present lease */
 };
 
 struct engine_options {
@@ -155,6 +156,48 @@ struct queue_settings {
 };
 int engine_queue_set(struct engine *engine, const char *name,
                      const struct queue_settings *settings);
+
+/* ----- jobs for workers, engine_lease.c ----- */
+
+/* A job that a worker has from now on. */
+struct lease {
+    uint64_t id;
+    uint32_t fence, attempt, crashes;
+    int64_t until_ms;    /* wall clock: to be renewed before */
+    int64_t deadline_ms; /* of the attempt, 0 = none */
+    char *spec;          /* its document; owned */
+};
+struct lease_list {
+    struct lease *items;
+    size_t count;
+};
+/* Leases up to max (LEASE_ASK_MAX) jobs of kind worker from these queues, which take turns.
+ * With none ready it parks until there is one, or until wait_until_ns (0 = not at all): then
+ * the list is empty, and it is ENGINE_OK. A caller that is cancelled has nothing: what it was
+ * given goes back. */
+int engine_lease(struct engine *engine, const char *const *queues, uint32_t queues_count,
+                 uint32_t max, uint64_t wait_until_ns, struct lease_list *ret);
+void lease_list_deinit(struct lease_list *list);
+
+/* What a worker says about one of its jobs, and what it is told. */
+struct lease_word {
+    uint64_t id;
+    uint32_t fence;
+    bool renew;             /* else it has ended, as outcome says */
+    struct outcome outcome; /* stays the caller's */
+    int answer;             /* ENGINE_OK, NOT_FOUND, SUPERSEDED, or a negative errno */
+    /* renew: */
+    bool stop; /* cancelled: it has until then to end */
+    int64_t until_ms;
+    /* else: */
+    enum job_state state; /* that the job is in now */
+    int64_t run_at_ms;    /* when it comes again, 0 = never */
+};
+#define ENGINE_WORDS_MAX 10000
+/* Says count things in one transaction; each has its own answer. ENGINE_OK, or why nothing was
+ * said (then no answer is written). *ret_drain: the daemon is about to stop. */
+int engine_lease_tell(struct engine *engine, struct lease_word *words, size_t count,
+                      bool *ret_drain);
 
 struct joblogs *engine_logs(struct engine *engine);
 

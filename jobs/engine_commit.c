@@ -31,6 +31,8 @@ static uint64_t next_ns(struct engine *e)
 
     if (rounds->refused)
         return rounds->retry_at_ns;
+    if (rounds->more_to_lease)
+        return now_ns;
     at_ms = core_next_at_ms(commit_core(rounds->commit), now_ms);
     if (!at_ms)
         return 0;
@@ -53,6 +55,8 @@ static void sleep_until(struct inbox *inbox, uint64_t at_ns)
 
 static uint32_t weight_of(const struct request *request)
 {
+    if (request->items)
+        return (uint32_t)request->count;
     if (request->kind == REQUEST_STEP && request->item.input.kind == INPUT_SUBMIT)
         return (uint32_t)request->item.input.submit.count;
     return 1;
@@ -120,6 +124,10 @@ static void log_action(const struct core_action *a, int64_t now_ms)
                   LOG_STR("kind", job_kind_name(a->job_kind)), LOG_U64("attempt", a->attempt),
                   LOG_U64("fence", a->fence), LOG_I64("wait_ms", now_ms - a->at_ms));
         break;
+    case ACTION_LEASED:
+        log_debug("job.leased", LOG_U64("id", a->id), LOG_U64("attempt", a->attempt),
+                  LOG_U64("fence", a->fence));
+        break;
     case ACTION_STOP:
         log_info("job.stopping", LOG_U64("id", a->id), LOG_U64("fence", a->fence),
                  LOG_I64("grace_ms", a->grace_ms));
@@ -149,6 +157,7 @@ static void count_action(struct engine_stats *s, const struct core_action *a)
 {
     switch (a->kind) {
     case ACTION_START:
+    case ACTION_LEASED:
         s->started[a->job_kind]++;
         break;
     case ACTION_ENDED:
@@ -196,13 +205,6 @@ static void act(struct engine *e, int64_t now_ms)
 
 /* ----- figures ----- */
 
-static uint64_t live_count(const struct engine *e)
-{
-    const uint64_t *counts = core_counts(commit_core(e->rounds.commit));
-
-    return counts[JOB_RUNNING] + counts[JOB_STOPPING];
-}
-
 static void publish(struct engine *e, size_t submitted, uint64_t took_ns, bool committed)
 {
     struct rounds *rounds = &e->rounds;
@@ -233,11 +235,12 @@ static void publish(struct engine *e, size_t submitted, uint64_t took_ns, bool c
     pthread_mutex_unlock(&e->published_lock);
 }
 
-/* Nothing runs, or what ran has ended and only the store does not take it. */
+/* Nothing runs, or what ran has ended and only the store does not take it. Who leases a job
+ * keeps it while the daemon is away. */
 static void tell_drainers(struct engine *e)
 {
     struct rounds *rounds = &e->rounds;
-    uint64_t live = live_count(e);
+    uint32_t live = core_running(commit_core(rounds->commit));
 
     if (live > 0 && !(rounds->refused && rounds->kept_len >= live))
         return;
@@ -272,9 +275,11 @@ static size_t count_submitted(const struct list *requests)
     size_t submitted = 0;
 
     list_each (link, requests) {
-        const struct commit_item *item = &container_of(link, struct request, link)->item;
+        const struct request *request = container_of(link, struct request, link);
+        const struct commit_item *item = &request->item;
 
-        if (item->input.kind == INPUT_SUBMIT && item->answer == CORE_OK && !item->replayed)
+        if (!request->items && item->input.kind == INPUT_SUBMIT && item->answer == CORE_OK &&
+            !item->replayed)
             submitted += item->input.submit.count;
     }
     return submitted;
@@ -290,6 +295,8 @@ static void refuse(struct engine *e, struct list *requests, int r)
         struct request *request = container_of(link, struct request, link);
 
         request->item.answer = r;
+        for (size_t i = 0; i < request->count; i++)
+            request->items[i].answer = r;
         if (request->run) {
             list_push_back(&rounds->kept, link);
             rounds->kept_len++;
@@ -334,9 +341,15 @@ static void round_of(struct engine *e, struct list *requests)
     size_t count = 0;
     int r;
 
-    list_each (link, requests)
-        rounds->items[count++] = &container_of(link, struct request, link)->item;
-    r = commit_round(rounds->commit, rounds->items, count, now_ms);
+    list_each (link, requests) {
+        struct request *request = container_of(link, struct request, link);
+
+        if (!request->items)
+            rounds->items[count++] = &request->item;
+        for (size_t i = 0; i < request->count; i++)
+            rounds->items[count++] = &request->items[i];
+    }
+    r = commit_round(rounds->commit, rounds->items, count, &rounds->askers, now_ms);
 
     uint64_t took_ns = clock_mono_ns() - began_ns;
 
@@ -346,8 +359,11 @@ static void round_of(struct engine *e, struct list *requests)
             r < 0 || commit_changes(rounds->commit) > 0);
     if (r < 0) {
         refuse(e, requests, r);
+        engine_askers_refuse(e, r);
     } else {
         act(e, now_ms);
+        engine_askers_answer(
+            e); /* first: they take from the submissions that are answered next */
         answer(e, requests);
     }
     rounds->tended++;
@@ -384,9 +400,10 @@ static void round_again(struct engine *e, struct list *requests)
         kept_take(rounds, &kept);
         round_of(e, &kept);
     }
-    if (rounds->refused)
+    if (rounds->refused) {
         refuse(e, requests, rounds->broken ? -EIO : -ENOSPC);
-    else
+        engine_askers_refuse(e, rounds->broken ? -EIO : -ENOSPC);
+    } else
         round_of(e, requests);
 }
 
@@ -398,6 +415,10 @@ static void look(struct engine *e, struct list *batch, struct list *steps)
 
         if (request->kind == REQUEST_STEP) {
             list_push_back(steps, link);
+            continue;
+        }
+        if (request->kind == REQUEST_ASK) {
+            engine_asker_enter(e, request->asker);
             continue;
         }
         request->look(e, request->ctx);

@@ -4,6 +4,8 @@
  *   tasks            make requests in their frames and wait, shielded, for the answer
  *   commit thread    owns commit and core; takes requests, answers them, makes runs
  *   dispatcher task  turns runs into attempt tasks, since only a task can start tasks
+ *   asking tasks     have an asker in their frames, which the commit thread keeps in a list
+ *                    until there are jobs for it, or until the task takes it out by a look
  *   attempt tasks    own their run until its end is posted, then the commit thread does
  *   reading threads  one store_reader each
  *   keeper task      walks through ended jobs, and has the old ones removed
@@ -31,18 +33,35 @@
 #define THREAD_STACK_BYTES (512 * 1024)
 #define ROUND_REQUESTS_MAX 4096 /* requests in one transaction */
 #define ROUND_JOBS_MAX 20000    /* and submitted jobs, the last request apart */
+#define ROUND_ITEMS_MAX (ROUND_JOBS_MAX + ENGINE_WORDS_MAX)
+#define ASKERS_MAX 10000 /* workers that wait for jobs */
 #define READERS_MAX 64
 #define READ_BACKLOG_MAX 65536
 
 enum request_kind {
     REQUEST_STEP, /* an input of the core */
     REQUEST_LOOK, /* a function on the commit thread, between rounds */
+    REQUEST_ASK,  /* a worker wants jobs: it may wait for many rounds */
+};
+
+/* In the frame of the task that asks. */
+struct asker {
+    struct lease_ask ask;
+    struct lease *leases; /* room for ask.max; filled in before done is set */
+    struct event done;
+    int refused; /* 0, or the errno of the store */
+    /* Of the commit thread: */
+    bool waits;    /* goes on when there is nothing */
+    bool answered; /* done is set */
 };
 
 struct request {
     struct list link;
     enum request_kind kind;
     struct commit_item item;
+    struct commit_item *items; /* instead of item, count of them; NULL = item alone */
+    size_t count;
+    struct asker *asker;
     /* Looks at the core, or sets what is not stored; writes what the requester reads. */
     void (*look)(struct engine *engine, void *ctx);
     void *ctx;
@@ -120,7 +139,11 @@ struct rounds {
     uint64_t retry_at_ns;
     uint64_t tended;       /* rounds since store_tend */
     uint64_t oldest_at_ns; /* when the oldest job was last looked for */
-    struct commit_item *items[ROUND_REQUESTS_MAX + 1];
+    struct list askers;    /* who has asked for jobs; their asks by link */
+    uint32_t askers_len;
+    bool asked;         /* somebody among them has not been in a round yet */
+    bool more_to_lease; /* the last round ended at its bound */
+    struct commit_item *items[ROUND_ITEMS_MAX];
     struct event *events[ROUND_REQUESTS_MAX + 1];
 };
 
@@ -173,6 +196,8 @@ int engine_post(struct engine *e, struct request *request);
 /* The same, and parks until it is answered: shielded, since the request lives in the caller's
  * frame. */
 int engine_ask(struct engine *e, struct request *request);
+int engine_answer_of(
+    int answer); /* of a commit_item, as enum engine_answer or negative errno */
 
 /* engine_commit.c */
 int engine_commit_start(struct engine *e); /* parks until the store is loaded */
@@ -201,6 +226,14 @@ int engine_read_job(struct engine *e, uint64_t id, bool urgent, struct job **ret
 /* engine_watch.c */
 /* On the commit thread: wakes who waits for the end of these jobs. */
 void engine_watch_ended(struct engine *e, const struct core_action *actions, size_t count);
+
+/* engine_lease.c, on the commit thread */
+void engine_asker_enter(struct engine *e, struct asker *asker);
+/* After a round: those that have something, or need not wait, go. */
+void engine_askers_answer(struct engine *e);
+/* After a round that failed: a store that cannot be written gives nothing away; who can wait
+ * waits on. */
+void engine_askers_refuse(struct engine *e, int r);
 
 /* engine_keep.c */
 int engine_keep_start(struct engine *e); /* after the commit thread's */

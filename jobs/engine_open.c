@@ -52,6 +52,9 @@ static void look_drain(struct engine *e, void *ctx)
 {
     (void)ctx;
     core_drain(commit_core(e->rounds.commit), true);
+    list_each (link, &e->rounds.askers)
+        container_of(link, struct asker, ask.link)->waits = false;
+    e->rounds.asked = true;
 }
 
 static void drainer_enter(struct engine *e, struct drainer *d)
@@ -123,6 +126,7 @@ static void parts_init(struct engine *e)
     list_init(&e->runs.starting);
     list_init(&e->reads.requests);
     list_init(&e->rounds.kept);
+    list_init(&e->rounds.askers);
     list_init(&e->drainers);
     event_init(&e->runs.wake);
     event_init(&e->runs.ended);

@@ -206,12 +206,21 @@ uint32_t entry_next(const struct entries *all, uint32_t *pos)
     return ENTRY_NONE;
 }
 
+/* 0 is never. */
+static int64_t earlier(int64_t a, int64_t b)
+{
+    if (!a || !b)
+        return a ? a : b;
+    return a < b ? a : b;
+}
+
 int64_t entry_expiry_ms(const struct entry *e, const struct extra *x)
 {
-    int64_t start_by = x && e->fence == 0 ? x->start_by_at_ms : 0;
-    int64_t until = x ? x->retry_until_at_ms : 0;
-
-    if (!start_by || !until)
-        return start_by ? start_by : until;
-    return start_by < until ? start_by : until;
+    if (!x)
+        return 0;
+    if (!job_state_is_live(e->state))
+        return earlier(e->fence == 0 ? x->start_by_at_ms : 0, x->retry_until_at_ms);
+    if (!x->lease_until_ms || e->state == JOB_STOPPING)
+        return x->lease_until_ms;
+    return earlier(x->lease_until_ms, x->timeout_at_ms);
 }

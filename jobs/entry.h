@@ -7,7 +7,7 @@
 #ifndef JOBS_ENTRY_H
 #define JOBS_ENTRY_H
 
-#include "storage/record.h"
+#include "jobs/spec.h"
 
 #define ENTRY_NONE UINT32_MAX
 
@@ -15,6 +15,7 @@ enum entry_flag {
     ENTRY_CANCEL_REQUESTED = 1,
     ENTRY_DEAD_LETTER = 2,
     ENTRY_RELAXED = 4, /* its changes need no sync of the disk */
+    ENTRY_USUAL = 8,   /* a worker leases it on the usual terms: no need to read its document */
 };
 
 struct entry {
@@ -34,7 +35,10 @@ struct entry {
 
 struct extra {
     int64_t started_at_ms, start_by_at_ms, retry_until_at_ms;
-    uint32_t at; /* its slot in the expiry heap */
+    int64_t lease_until_ms;   /* 0 = not leased; then what follows means nothing */
+    int64_t timeout_at_ms;    /* of the leased attempt, 0 = none */
+    struct lease_terms terms; /* of the lease */
+    uint32_t at;              /* its slot in the expiry heap */
 };
 
 struct entries {
@@ -73,8 +77,9 @@ void entry_remove(struct entries *all, uint32_t index); /* with its extra */
 /* Start with *pos = 0; ENTRY_NONE ends. In no order. */
 uint32_t entry_next(const struct entries *all, uint32_t *pos);
 
-/* The earliest moment at which waiting itself ends the job: its start_by while it has never
- * started, its retry_until. 0 = never. */
+/* The earliest moment at which time itself ends what the job does. Waiting: its start_by while
+ * it has never started, its retry_until. Leased: the end of the lease, of the attempt, or of
+ * the grace to stop. 0 = never. */
 int64_t entry_expiry_ms(const struct entry *e, const struct extra *x);
 
 #endif

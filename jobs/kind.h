@@ -21,14 +21,16 @@ enum outcome_kind {
     OUTCOME_FAILED_FINAL, /* trying again is useless: usage, not found, 4xx */
     OUTCOME_HOLD,         /* a human must look */
     OUTCOME_STOPPED,      /* ended because the task was cancelled; the engine knows why */
+    OUTCOME_SNOOZED,      /* put off by its worker; does not count */
 };
 
 struct outcome {
     enum outcome_kind kind;
     enum job_reason reason;
-    char *result;           /* JSON, owned; NULL = none */
-    char *error;            /* one sentence, owned; NULL = none */
-    int64_t retry_after_ms; /* asked for by the target; 0 = none */
+    char *result;            /* JSON, owned; NULL = none */
+    char *error;             /* one sentence, owned; NULL = none */
+    int64_t retry_after_ms;  /* asked for by the target; 0 = none */
+    int64_t snooze_until_ms; /* OUTCOME_SNOOZED: not before it */
 };
 
 void outcome_deinit(struct outcome *o);

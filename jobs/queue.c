@@ -342,6 +342,17 @@ void queue_unready(struct queues *all, uint32_t index)
     queue_refresh(all, q);
 }
 
+uint32_t queue_pick_in(struct queues *all, struct queue *q, uint32_t kinds)
+{
+    struct lane *lane = lane_pick(all, q, q->ready_kinds & kinds);
+
+    if (!lane)
+        return ENTRY_NONE;
+    list_remove(&lane->ring);
+    list_push_back(&q->rings[lane->kind], &lane->ring);
+    return order_peek(&lane->ready);
+}
+
 uint32_t queue_pick(struct queues *all, uint32_t kinds)
 {
     struct list *first = all->open.next;
@@ -354,15 +365,13 @@ uint32_t queue_pick(struct queues *all, uint32_t kinds)
         return ENTRY_NONE;
     do {
         struct queue *q = container_of(all->open.next, struct queue, ring);
-        struct lane *lane = lane_pick(all, q, q->ready_kinds & kinds);
+        uint32_t index;
 
         list_remove(&q->ring);
         list_push_back(&all->open, &q->ring);
-        if (lane) {
-            list_remove(&lane->ring);
-            list_push_back(&q->rings[lane->kind], &lane->ring);
-            return order_peek(&lane->ready);
-        }
+        index = queue_pick_in(all, q, kinds);
+        if (index != ENTRY_NONE)
+            return index;
     } while (all->open.next != first);
     return ENTRY_NONE;
 }

@@ -94,6 +94,9 @@ void queue_unready(struct queues *all, uint32_t index);
  * of their rounds. ENTRY_NONE when nothing may start. */
 uint32_t queue_pick(struct queues *all, uint32_t kinds);
 
+/* The same within one queue, which must be in the round. */
+uint32_t queue_pick_in(struct queues *all, struct queue *q, uint32_t kinds);
+
 /* After a load: puts the list by age in order of run_at_ms. 0 or -ENOMEM. */
 int queue_sort_ages(struct queues *all, struct queue *q);
 

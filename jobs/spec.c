@@ -13,16 +13,22 @@
 OWN_DEFINE(struct spec, spec_free);
 OWN_DEFINE(json_t, json_decref);
 
+/* The tables say these in words, as each field's fallback. */
+const struct lease_terms spec_usual_terms = {
+    .lease_ms = 30000,
+    .timeout_ms = INT64_C(3600) * 1000,
+    .retry = {
+        .max_attempts = 10, .base_ms = 5000, .factor = 2, .cap_ms = INT64_C(3600) * 1000}};
+
 static struct spec *new_spec(void)
 {
     struct spec *spec = calloc(1, sizeof *spec);
 
     if (spec == NULL)
         return NULL;
-    /* The tables say these in words, as each field's fallback. */
-    spec->timeout_ms = INT64_C(3600) * 1000;
-    spec->retry = (struct retry_spec){
-        .max_attempts = 10, .base_ms = 5000, .factor = 2, .cap_ms = INT64_C(3600) * 1000};
+    spec->timeout_ms = spec_usual_terms.timeout_ms;
+    spec->retry = spec_usual_terms.retry;
+    spec->worker.lease_ms = spec_usual_terms.lease_ms;
     spec->exec.stop_signal = SIGTERM;
     spec->exec.stop_grace_ms = 10000;
     spec->file.mode = 0644;
@@ -176,6 +182,23 @@ void spec_free(struct spec *spec)
     free_file(&spec->file);
     free(spec->document);
     free(spec);
+}
+
+void spec_terms(const struct spec *spec, struct lease_terms *ret)
+{
+    *ret = (struct lease_terms){spec->worker.lease_ms, spec->timeout_ms, spec->retry};
+}
+
+bool spec_terms_are_usual(const struct spec *spec)
+{
+    const struct lease_terms *usual = &spec_usual_terms;
+
+    return spec->worker.lease_ms == usual->lease_ms && spec->timeout_ms == usual->timeout_ms &&
+           spec->retry.max_attempts == usual->retry.max_attempts &&
+           spec->retry.base_ms == usual->retry.base_ms &&
+           spec->retry.factor <= usual->retry.factor &&
+           spec->retry.factor >= usual->retry.factor &&
+           spec->retry.cap_ms == usual->retry.cap_ms;
 }
 
 struct job *spec_job(struct spec *spec, int64_t now_ms)

@@ -5,10 +5,11 @@
  *     {"exec": {"argv": ["convert", "in.png", "out.jpg"]}, "queue": "images", "retry": 3}
  *     {"http": {"url": "https://example.org/hook", "json": {"n": 1}}, "timeout": "30s"}
  *     {"file": {"op": "copy", "from": "/srv/a", "to": "/srv/b", "recursive": true}}
+ *     {"worker": {"payload": {"photo": 17}, "lease": "30s"}, "queue": "thumbs"}
  *
- * Exactly one of exec, http, file says the kind. A file job names its operation by "op" beside
- * its other fields, and not as {"file": {"copy": {…}}}: it is one level less to type and to
- * balance, "from" and "to" mean the same in every operation, and a wrong operation can be
+ * Exactly one of exec, http, file, worker says the kind. A file job names its operation by "op"
+ * beside its other fields, and not as {"file": {"copy": {…}}}: it is one level less to type and
+ * to balance, "from" and "to" mean the same in every operation, and a wrong operation can be
  * answered with the list of right ones.
  *
  * null is absent, so that what is shown of a job can be sent again. Unknown fields are refused
@@ -94,6 +95,12 @@ struct file_spec {
     bool recursive, overwrite;
 };
 
+/* The payload, any JSON, is not looked at: it stays in the document, from where it goes to the
+ * worker that leases the job. */
+struct worker_spec {
+    int64_t lease_ms; /* 30 s */
+};
+
 struct retry_spec {
     uint32_t max_attempts; /* 10 */
     int64_t base_ms;       /* 5 s */
@@ -118,6 +125,7 @@ struct spec {
     struct exec_spec exec; /* only the one that kind names is filled */
     struct http_spec http;
     struct file_spec file;
+    struct worker_spec worker;
     char *document; /* compact JSON of the whole submission, to be stored */
     size_t document_len;
 };
@@ -140,6 +148,15 @@ void spec_free(struct spec *spec);
 /* The row of a job submitted now; id 0, state not yet decided. NULL without memory. Takes
  * spec->document. */
 struct job *spec_job(struct spec *spec, int64_t now_ms);
+
+/* What the core needs to know of a leased job. */
+struct lease_terms {
+    int64_t lease_ms, timeout_ms; /* the latter of one attempt; 0 = none */
+    struct retry_spec retry;
+};
+extern const struct lease_terms spec_usual_terms; /* of a document that says nothing else */
+void spec_terms(const struct spec *spec, struct lease_terms *ret);
+bool spec_terms_are_usual(const struct spec *spec);
 
 /* For manuals and help: one line a field. */
 struct buf;

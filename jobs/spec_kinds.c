@@ -374,6 +374,20 @@ int spec_check_file(const json_t *json, void *object, const struct spec_place *p
     return file->op == FILE_ARCHIVE && file->format == NULL ? -ENOMEM : 0;
 }
 
+/* ---- worker ------------------------------------------------------------------------------ */
+
+/* Any JSON will do, and it is kept where it stands. */
+int spec_read_payload(const struct spec_field *field, const json_t *value, void *object,
+                      const struct spec_place *place, struct spec_fault *fault)
+{
+    (void)field;
+    (void)value;
+    (void)object;
+    (void)place;
+    (void)fault;
+    return 0;
+}
+
 /* ---- common ------------------------------------------------------------------------------ */
 
 int spec_read_durability(const struct spec_field *field, const json_t *value, void *object,
@@ -408,20 +422,22 @@ int spec_check_job(const json_t *json, void *object, const struct spec_place *pl
     static const struct {
         const char *name;
         enum job_kind kind;
-    } kinds[] = {{"exec", KIND_EXEC}, {"http", KIND_HTTP}, {"file", KIND_FILE}};
+    } kinds[] = {
+        {"exec", KIND_EXEC}, {"http", KIND_HTTP}, {"file", KIND_FILE}, {"worker", KIND_WORKER}};
     struct spec *spec = object;
 
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         if (!given(json, kinds[i].name))
             continue;
         if (spec->kind != KIND_NONE)
-            return spec_refuse(place, fault, "names %s and %s: exactly one of exec, http, file",
+            return spec_refuse(place, fault,
+                               "names %s and %s: exactly one of exec, http, file, worker",
                                job_kind_name(spec->kind), kinds[i].name);
         spec->kind = kinds[i].kind;
     }
     if (spec->kind == KIND_NONE)
         return spec_refuse(place, fault,
-                           "says no kind of work: exactly one of exec, http, file");
+                           "says no kind of work: exactly one of exec, http, file, worker");
     if (given(json, "delay") && given(json, "run_at"))
         return REFUSE_IN(place, "run_at", "goes without delay: say one of them");
     return 0;

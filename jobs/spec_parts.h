@@ -120,6 +120,8 @@ int spec_read_url(const struct spec_field *field, const json_t *value, void *obj
                   const struct spec_place *place, struct spec_fault *fault);
 int spec_read_body_json(const struct spec_field *field, const json_t *value, void *object,
                         const struct spec_place *place, struct spec_fault *fault);
+int spec_read_payload(const struct spec_field *field, const json_t *value, void *object,
+                      const struct spec_place *place, struct spec_fault *fault);
 int spec_read_durability(const struct spec_field *field, const json_t *value, void *object,
                          const struct spec_place *place, struct spec_fault *fault);
 const char *spec_pair_env(const char *name, const char *value);

@@ -255,6 +255,24 @@ static const struct spec_field file_rows[] = {
 };
 static const struct spec_table file_table = {ROWS(file_rows), spec_check_file};
 
+/* ---- worker ------------------------------------------------------------------------------ */
+
+static const struct spec_field worker_rows[] = {
+    {.name = "payload",
+     .type = SPEC_CUSTOM,
+     .read = spec_read_payload,
+     .shape = "any JSON",
+     .help = "what the worker is given; nobody else looks at it"},
+    {.name = "lease",
+     .type = SPEC_SPAN,
+     AT(worker_spec, lease_ms),
+     .min = SPAN_MS(1),
+     .max = SPAN_MS(24 * 3600),
+     .fallback = "30s",
+     .help = "a worker that is not heard of for so long has lost the job"},
+};
+static const struct spec_table worker_table = {ROWS(worker_rows), NULL};
+
 /* ---- common ------------------------------------------------------------------------------ */
 
 static const struct spec_field retry_rows[] = {
@@ -305,6 +323,11 @@ static const struct spec_field job_rows[] = {
      AT(spec, file),
      .more = &file_table,
      .help = "copy, move, remove, checksum, archive, extract or write files"},
+    {.name = "worker",
+     .type = SPEC_OBJECT,
+     AT(spec, worker),
+     .more = &worker_table,
+     .help = "wait for a program elsewhere that leases it over HTTP"},
     {.name = "name",
      .type = SPEC_NAME,
      AT(spec, name),

@@ -234,6 +234,14 @@ static void update_apply(struct memory *m, const struct change *c, struct made *
     j->job = job;
 }
 
+static void attempt_inherit(struct attempt_record *later, const struct attempt_record *first)
+{
+    if (!later->attempt)
+        later->attempt = first->attempt;
+    if (!later->started_at_ms)
+        later->started_at_ms = first->started_at_ms;
+}
+
 static void attempt_apply(struct memory *m, const struct change *c, struct made *made)
 {
     struct memory_job *j = memory_find(m, c->attempt->job_id);
@@ -247,6 +255,7 @@ static void attempt_apply(struct memory *m, const struct change *c, struct made 
         if (a->record.fence < c->attempt->fence)
             break;
         if (a->record.fence == c->attempt->fence) {
+            attempt_inherit(&made->attempt->record, &a->record);
             before = before->prev;
             list_remove(&a->node);
             memory_attempt_free(a);

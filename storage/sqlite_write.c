@@ -55,9 +55,15 @@ static const char *const texts[WRITE_SQL_COUNT] = {
     [WRITE_LIVE] = "UPDATE live" CHANGED_SQL ",lease_until=?16 WHERE id=?1",
     [WRITE_LIVE_DROP] = "DELETE FROM live WHERE id=?1",
     [WRITE_DONE] = "UPDATE done" CHANGED_SQL " WHERE id=?1",
-    [WRITE_ATTEMPTS] = "INSERT OR REPLACE INTO attempt(job_id,fence,attempt,started_at,"
-                       "finished_at,state,reason,result,error) SELECT job_id,fence,attempt,"
-                       "started_at,finished_at,state,reason,result,error FROM feed_attempt",
+    [WRITE_ATTEMPTS] =
+        "INSERT OR FAIL INTO "
+        "attempt(job_id,fence,attempt,started_at,finished_at,state,reason,result,"
+        "error) SELECT job_id,fence,attempt,started_at,finished_at,state,reason,result,error "
+        "FROM feed_attempt WHERE true ON CONFLICT DO UPDATE SET"
+        " attempt=CASE excluded.attempt WHEN 0 THEN attempt ELSE excluded.attempt END,"
+        "started_at=CASE excluded.started_at WHEN 0 THEN started_at ELSE excluded.started_at "
+        "END,finished_at=excluded.finished_at,state=excluded.state,reason=excluded.reason,"
+        "result=excluded.result,error=excluded.error",
     [WRITE_DELETE_DOC] = "DELETE FROM doc WHERE id=?1",
     [WRITE_DELETE_DONE] = "DELETE FROM done WHERE id=?1",
     [WRITE_DELETE_ATTEMPTS] = "DELETE FROM attempt WHERE job_id=?1",

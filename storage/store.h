@@ -66,7 +66,8 @@ struct reply_record {
  * In a batch, inserts come before updates, these before attempts, these before deletes,
  * whatever their places; changes of one kind keep their order. An update of a job that is not
  * there, and a second delete, change nothing; a final job is never updated to a state that is
- * not final. */
+ * not final. An attempt that is written again replaces itself, but keeps its number and its
+ * start when the later record has none. */
 struct change {
     enum change_kind kind;
     union {

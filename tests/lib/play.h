@@ -28,7 +28,7 @@ static struct play play;
 
 static const struct core_limits wide = {
     .running_max = 100,
-    .kind_max = {[KIND_EXEC] = 100, [KIND_HTTP] = 100, [KIND_FILE] = 100},
+    .kind_max = {[KIND_EXEC] = 100, [KIND_HTTP] = 100, [KIND_FILE] = 100, [KIND_WORKER] = 100},
     .crashes_max = 3};
 static const struct retry_spec thrice = {
     .max_attempts = 3, .base_ms = 1000, .factor = 2, .cap_ms = 60000};
@@ -51,9 +51,9 @@ static inline void play_end(void)
 
 static inline void say(const struct core_action *a)
 {
-    static const char *const words[] = {
-        "starts",   "is told to stop", "ended",         "waits to be retried",
-        "returned", "is held",         "had a late end"};
+    static const char *const words[] = {"starts",  "is leased",           "is told to stop",
+                                        "ended",   "waits to be retried", "returned",
+                                        "is held", "had a late end"};
     const char *reason = job_reason_name(a->reason);
 
     buf_putf(&play.trace, "[%lld] job %llu %s: %s%s%s, attempt %u, fence %u\n",

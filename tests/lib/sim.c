@@ -307,7 +307,7 @@ static void play_round(struct sim *s)
     s->totals->rounds++;
     if (fate == FATE_REFUSED || fate == FATE_CRASH_BEFORE)
         fault_arm(points[sim_below(s, 3)], 1, -ENOSPC, false);
-    r = commit_round(s->commit, s->list, s->items_len, s->now_ms);
+    r = commit_round(s->commit, s->list, s->items_len, NULL, s->now_ms);
     fault_disarm_all();
     if (r < 0 && r != -ENOSPC)
         sim_fail(s, "V5: the store says %d", r);

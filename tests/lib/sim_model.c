@@ -173,9 +173,9 @@ static void crashed(struct sim *s, const struct core_action *action)
 
 static void tell(struct sim *s, const struct core_action *a)
 {
-    static const char *const words[] = {
-        "starts",   "is told to stop", "ended",         "waits to be retried",
-        "returned", "is held",         "had a late end"};
+    static const char *const words[] = {"starts",  "is leased",           "is told to stop",
+                                        "ended",   "waits to be retried", "returned",
+                                        "is held", "had a late end"};
     const char *reason = job_reason_name(a->reason);
 
     sim_say(s, "  -> job %llu %s: %s%s%s, attempt %u, fence %u", ID(a->id), words[a->kind],

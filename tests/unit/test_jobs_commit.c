@@ -113,7 +113,7 @@ static struct commit_item *add_plain(enum core_input_kind kind, uint64_t id)
 
 static int round_at(int64_t now_ms)
 {
-    int r = commit_round(commit, list, len, now_ms);
+    int r = commit_round(commit, list, len, NULL, now_ms);
 
     len = 0;
     return r;

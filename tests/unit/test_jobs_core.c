@@ -10,10 +10,10 @@ START_TEST(only_the_moves_of_the_table_are_allowed)
     static const struct {
         enum job_state from;
         const char *to; /* h b s q r R S + - c e k by state number, as below */
-    } table[] = {{STATE_NEW, "hbsq"},      {JOB_HELD, "bsqr-ce"}, {JOB_BLOCKED, "hsq-cek"},
-                 {JOB_SCHEDULED, "hq-ce"}, {JOB_QUEUED, "hR-ce"}, {JOB_RETRYING, "hq-c"},
-                 {JOB_RUNNING, "hqrS+-"},  {JOB_STOPPING, "+c"},  {JOB_SUCCEEDED, ""},
-                 {JOB_FAILED, ""},         {JOB_CANCELLED, ""},   {JOB_EXPIRED, ""},
+    } table[] = {{STATE_NEW, "hbsq"},       {JOB_HELD, "bsqr-ce"}, {JOB_BLOCKED, "hsq-cek"},
+                 {JOB_SCHEDULED, "hq-ce"},  {JOB_QUEUED, "hR-ce"}, {JOB_RETRYING, "hq-c"},
+                 {JOB_RUNNING, "hsqrS+-c"}, {JOB_STOPPING, "+c"},  {JOB_SUCCEEDED, ""},
+                 {JOB_FAILED, ""},          {JOB_CANCELLED, ""},   {JOB_EXPIRED, ""},
                  {JOB_SKIPPED, ""}};
     static const char letters[] = "?hbsqrRS+-cek";
 

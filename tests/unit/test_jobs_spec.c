@@ -255,6 +255,59 @@ START_TEST(every_file_operation_arrives)
 }
 END_TEST
 
+START_TEST(a_job_for_a_worker_arrives)
+{
+    static const char *const payloads[] = {"{\"a\":[1,2.5,null]}", "[]", "\"x\"", "7", "false"};
+
+    for (size_t i = 0; i < sizeof payloads / sizeof *payloads; i++) {
+        OWN_BUF struct buf text = BUF_INIT;
+
+        buf_putf(&text, "{\"worker\":{\"payload\":%s}}", payloads[i]);
+
+        OWN(spec_free) struct spec *s = read_good(buf_str(&text));
+
+        ck_assert_int_eq(s->kind, KIND_WORKER);
+        ck_assert_int_eq(s->worker.lease_ms, 30000);
+        ck_assert_str_eq(s->document, buf_str(&text));
+    }
+
+    OWN(spec_free) struct spec *bare = read_good("{\"worker\":{}}");
+    OWN(spec_free) struct spec *brief = read_good("{\"worker\":{\"lease\":\"2m\"}}");
+
+    ck_assert_int_eq(bare->kind, KIND_WORKER);
+    ck_assert_int_eq(brief->worker.lease_ms, 120000);
+}
+END_TEST
+
+/* What is not said counts as the usual; each of these is something else. */
+START_TEST(terms_are_usual_unless_the_document_says_otherwise)
+{
+    static const char *const unusual[] = {
+        "{\"worker\":{\"lease\":31}}",
+        "{\"worker\":{},\"timeout\":\"2h\"}",
+        "{\"worker\":{},\"timeout\":0}",
+        "{\"worker\":{},\"retry\":3}",
+        "{\"worker\":{},\"retry\":{\"base\":1}}",
+        "{\"worker\":{},\"retry\":{\"factor\":3}}",
+        "{\"worker\":{},\"retry\":{\"cap\":\"2h\"}}",
+    };
+    OWN(spec_free)
+    struct spec *usual =
+        read_good("{\"worker\":{\"lease\":30,\"payload\":1},\"timeout\":3600,\"retry\":10}");
+    struct lease_terms terms;
+
+    ck_assert(spec_terms_are_usual(usual));
+    spec_terms(usual, &terms);
+    ck_assert_int_eq(terms.lease_ms, spec_usual_terms.lease_ms);
+    ck_assert_int_eq(terms.timeout_ms, spec_usual_terms.timeout_ms);
+    for (size_t i = 0; i < sizeof unusual / sizeof *unusual; i++) {
+        OWN(spec_free) struct spec *s = read_good(unusual[i]);
+
+        ck_assert_msg(!spec_terms_are_usual(s), "%s", unusual[i]);
+    }
+}
+END_TEST
+
 START_TEST(the_document_is_compact_and_reads_back_the_same)
 {
     static const char text[] =
@@ -358,7 +411,9 @@ int main(void)
         every_common_field_arrives, retry_may_be_a_number_and_run_at_a_time,
         every_exec_field_arrives, shell_is_sh_with_one_argument, every_http_field_arrives,
         json_becomes_a_body_with_its_content_type, a_request_without_body_is_a_get,
-        every_file_operation_arrives, the_document_is_compact_and_reads_back_the_same,
+        every_file_operation_arrives, a_job_for_a_worker_arrives,
+        terms_are_usual_unless_the_document_says_otherwise,
+        the_document_is_compact_and_reads_back_the_same,
         an_element_of_an_array_gives_the_same_document,
         a_row_holds_points_in_time_and_takes_the_document, a_row_without_extras_has_none,
         every_field_is_described_in_one_line_of_four_columns);

@@ -254,6 +254,34 @@ START_TEST(attempts_come_back_by_their_fence_and_go_with_their_job)
 }
 END_TEST
 
+static int keep_attempt(void *ctx, const struct attempt_record *a)
+{
+    *(struct attempt_record *)ctx = *a;
+    return 0;
+}
+
+START_TEST(a_late_record_of_an_attempt_keeps_its_number_and_start)
+{
+    struct attempt_record lost = {
+        .job_id = 1, .fence = 3, .attempt = 2, .started_at_ms = 11, .finished_at_ms = 12};
+    struct attempt_record late = {
+        .job_id = 1, .fence = 3, .finished_at_ms = 15, .reason = REASON_SUPERSEDED};
+    struct attempt_record back = {.job_id = 0};
+    struct change both[] = {{.kind = CHANGE_ATTEMPT, .attempt = &lost},
+                            {.kind = CHANGE_ATTEMPT, .attempt = &late}};
+
+    stored_use(_i);
+    ck_assert_int_eq(stored_insert_many(stored_store, 1, 1), 0);
+    ck_assert_int_eq(store_commit(stored_store, both, 2, true), 0);
+    ck_assert_int_eq(store_attempt_each(stored_reader, 1, keep_attempt, &back), 0);
+    ck_assert_uint_eq(back.attempt, 2);
+    ck_assert_int_eq(back.started_at_ms, 11);
+    ck_assert_int_eq(back.finished_at_ms, 15);
+    ck_assert_int_eq(back.reason, REASON_SUPERSEDED);
+    stored_leave();
+}
+END_TEST
+
 START_TEST(an_attempt_that_is_written_again_replaces_itself)
 {
     struct attempts got = {.count = 0};
@@ -496,6 +524,7 @@ int main(void)
                        the_highest_id_is_remembered_when_its_job_is_gone, epochs_rise_by_one,
                        attempts_come_back_by_their_fence_and_go_with_their_job,
                        an_attempt_that_is_written_again_replaces_itself,
+                       a_late_record_of_an_attempt_keeps_its_number_and_start,
                        queues_come_back_by_name_as_they_were_last_put,
                        an_answered_key_is_found_until_it_is_pruned,
                        a_commit_that_fails_leaves_nothing_and_the_next_one_works,
