@@ -77,28 +77,34 @@ void queues_get(struct request *q)
 
 /* ------------------------------------------------------------------------- settings */
 
+static const char *read_limit(const json_t *value, int64_t *ret)
+{
+    if (json_is_null(value)) {
+        *ret = 0;
+        return NULL;
+    }
+    if (!json_is_integer(value) || json_integer_value(value) < 0 ||
+        json_integer_value(value) > CONCURRENCY_MAX)
+        return "must be a whole number from 1 to 1000000, or 0 or null for no limit";
+    *ret = json_integer_value(value);
+    return NULL;
+}
+
 /* NULL, or what is wrong with the field. */
 static const char *read_setting(const char *field, const json_t *value,
                                 struct queue_settings *ret)
 {
-    if (strcmp(field, "concurrency") == 0) {
-        if (json_is_null(value)) {
-            ret->concurrency = 0;
-            return NULL;
-        }
-        if (!json_is_integer(value) || json_integer_value(value) < 0 ||
-            json_integer_value(value) > CONCURRENCY_MAX)
-            return "must be a whole number from 1 to 1000000, or 0 or null for no limit";
-        ret->concurrency = json_integer_value(value);
-        return NULL;
-    }
+    if (strcmp(field, "concurrency") == 0)
+        return read_limit(value, &ret->concurrency);
+    if (strcmp(field, "key_concurrency") == 0)
+        return read_limit(value, &ret->key_concurrency);
     if (strcmp(field, "paused") == 0) {
         if (!json_is_boolean(value))
             return "must be true or false";
         ret->paused = json_is_true(value);
         return NULL;
     }
-    return "is not known here; known: concurrency, paused";
+    return "is not known here; known: concurrency, key_concurrency, paused";
 }
 
 static bool read_settings(struct request *q, struct queue_settings *ret)
@@ -153,10 +159,10 @@ static void set(struct request *q, struct queue_settings settings)
 void queues_put(struct request *q)
 {
     /* What a PUT leaves out has its default. */
-    set(q, (struct queue_settings){.concurrency = 0, .paused = 0});
+    set(q, (struct queue_settings){.concurrency = 0, .key_concurrency = 0, .paused = 0});
 }
 
 void queues_patch(struct request *q)
 {
-    set(q, (struct queue_settings){.concurrency = -1, .paused = -1});
+    set(q, (struct queue_settings){.concurrency = -1, .key_concurrency = -1, .paused = -1});
 }

@@ -63,6 +63,14 @@ static void put_raw(struct buf *b, const char *key, const char *json)
 }
 
 /* ",web,img," as an array. */
+static void put_limit(struct buf *b, const char *key, uint32_t limit)
+{
+    if (limit > 0)
+        put_u64(b, key, limit);
+    else
+        put_raw(b, key, NULL);
+}
+
 static void put_tags(struct buf *b, const char *tags)
 {
     const char *comma = "";
@@ -215,10 +223,8 @@ void render_queue(struct buf *b, const struct queue_view *queue)
 
     buf_puts(b, "{\"name\":");
     buf_put_json(b, record->name, strlen(record->name));
-    if (record->concurrency > 0)
-        put_u64(b, "concurrency", record->concurrency);
-    else
-        put_raw(b, "concurrency", NULL);
+    put_limit(b, "concurrency", record->concurrency);
+    put_limit(b, "key_concurrency", record->key_concurrency);
     put_bool(b, "paused", record->paused);
     put_key(b, "counts");
     for (enum job_state s = JOB_HELD; s < JOB_STATE_COUNT; s++) {

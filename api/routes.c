@@ -28,7 +28,7 @@ const struct route routes_table[] = {
     {GET, "/v1/queues", SCOPE_READ, false, queues_list, "all queues with settings and counts"},
     {GET, "/v1/queues/{name}", SCOPE_READ, false, queues_get, "one queue"},
     {PUT, "/v1/queues/{name}", SCOPE_ADMIN, false, queues_put,
-     "set all of a queue: {\"concurrency\": 4, \"paused\": false}"},
+     "set all of a queue: {\"concurrency\": 4, \"key_concurrency\": 1, \"paused\": false}"},
     {PATCH, "/v1/queues/{name}", SCOPE_ADMIN, false, queues_patch, "set some of a queue"},
     {POST, "/v1/backup", SCOPE_ADMIN, false, admin_backup,
      "copy the store while it works: {\"path\": \"/absolute/file.db\"}"},

@@ -16,11 +16,20 @@ static void cell_count(struct table *t, const json_t *counts, const char *state)
     print_cell(t, text);
 }
 
+static void cell_limit(struct table *t, const json_t *queue, const char *name)
+{
+    long long limit = (long long)json_integer_value(json_object_get(queue, name));
+    char text[32];
+
+    snprintf(text, sizeof text, "%lld", limit);
+    print_cell(t, limit > 0 ? text : "none");
+}
+
 static void print_queues(const json_t *queues)
 {
-    static const char *const heads[] = {"QUEUE",     "LIMIT",    "QUEUED",
-                                        "RUNNING",   "RETRYING", "SCHEDULED",
-                                        "SUCCEEDED", "FAILED",   "OLDEST"};
+    static const char *const heads[] = {"QUEUE",   "LIMIT",    "PER KEY",   "QUEUED",
+                                        "RUNNING", "RETRYING", "SCHEDULED", "SUCCEEDED",
+                                        "FAILED",  "OLDEST"};
     struct table t;
     size_t i;
     json_t *q;
@@ -29,17 +38,17 @@ static void print_queues(const json_t *queues)
         fputs("no queues: a queue appears with its first job\n", stderr);
         return;
     }
-    print_table_start(&t, heads, 9);
+    print_table_start(&t, heads, 10);
     json_array_foreach(queues, i, q)
     {
         const json_t *counts = json_object_get(q, "counts");
-        const json_t *limit = json_object_get(q, "concurrency");
         char text[64];
         print_cell(&t, json_string_value(json_object_get(q, "name")));
-        snprintf(text, sizeof text, "%lld", (long long)json_integer_value(limit));
-        print_cell(&t, json_is_true(json_object_get(q, "paused")) ? "paused"
-                       : json_integer_value(limit) > 0            ? text
-                                                                  : "none");
+        if (json_is_true(json_object_get(q, "paused")))
+            print_cell(&t, "paused");
+        else
+            cell_limit(&t, q, "concurrency");
+        cell_limit(&t, q, "key_concurrency");
         cell_count(&t, counts, "queued");
         cell_count(&t, counts, "running");
         cell_count(&t, counts, "retrying");
@@ -81,13 +90,38 @@ static int set(const struct verb_call *call, const char *name, const char *body)
     return r;
 }
 
+/* Appends a limit to the body; false when it was given and is none. */
+static bool put_limit(struct buf *body, const struct args *args, const char *option,
+                      const char *field)
+{
+    const char *limit = args_value(args, option);
+
+    if (limit == NULL)
+        return true;
+    if (limit[0] == '\0' || strlen(limit) > 19 || limit[strspn(limit, "0123456789")] != '\0')
+        return false;
+    buf_putf(body, "%c\"%s\":%s", body->len ? ',' : '{', field, limit);
+    return true;
+}
+
+static int set_limits(const struct verb_call *call, const char *name)
+{
+    OWN_BUF struct buf body = BUF_INIT;
+
+    if (!put_limit(&body, call->args, "concurrency", "concurrency") ||
+        !put_limit(&body, call->args, "key-concurrency", "key_concurrency") || body.len == 0) {
+        fprintf(stderr, "stint: queue set: needs --concurrency N or --key-concurrency N\n");
+        return EXIT_USAGE;
+    }
+    buf_putc(&body, '}');
+    return set(call, name, buf_str(&body));
+}
+
 static int run_queue(const struct verb_call *call)
 {
     const struct args *args = call->args;
     const char *word = args->operands_count > 0 ? args->operands[0] : "ls";
     const char *name = args->operands_count > 1 ? args->operands[1] : NULL;
-    const char *limit = args_value(args, "concurrency");
-    char body[96];
 
     if (strcmp(word, "ls") == 0)
         return list(call);
@@ -99,25 +133,24 @@ static int run_queue(const struct verb_call *call)
         return set(call, name, "{\"paused\":true}");
     if (strcmp(word, "resume") == 0)
         return set(call, name, "{\"paused\":false}");
-    if (strcmp(word, "set") == 0 && limit != NULL &&
-        strspn(limit, "0123456789") == strlen(limit)) {
-        snprintf(body, sizeof body, "{\"concurrency\":%.20s}", limit);
-        return set(call, name, body);
-    }
+    if (strcmp(word, "set") == 0)
+        return set_limits(call, name);
     fprintf(stderr, "stint: queue: ls, pause NAME, resume NAME, or set NAME --concurrency N\n");
     return EXIT_USAGE;
 }
 
 static const struct option_row options[] = {
     {"concurrency", 0, "N", "of set: jobs running at once, 0 for no limit"},
+    {"key-concurrency", 0, "N", "of set: jobs of one key running at once, 0 for no limit"},
     {NULL, 0, NULL, NULL},
 };
 
 const struct verb verb_queue = {
     .name = "queue",
-    .usage = "ls | set NAME --concurrency N | pause NAME | resume NAME",
+    .usage = "ls | set NAME [--concurrency N] [--key-concurrency N] | pause NAME | resume NAME",
     .summary = "show and set queues",
     .examples = "  stint queue ls\n  stint queue set images --concurrency 4\n"
+                "  stint queue set scrape --key-concurrency 1\n"
                 "  stint queue pause mail\n",
     .options = options,
     .run = run_queue,

@@ -230,7 +230,8 @@ static struct conf_queue *queue_named(struct conf *conf, const char *name)
         return NULL;
 
     struct conf_queue *q = &conf->queues[conf->queues_count];
-    *q = (struct conf_queue){.name = str_dup(name), .concurrency = -1, .paused = -1};
+    *q = (struct conf_queue){
+        .name = str_dup(name), .concurrency = -1, .key_concurrency = -1, .paused = -1};
     if (q->name == NULL)
         return NULL;
     conf->queues_count++;
@@ -253,14 +254,20 @@ static int set_queue(struct reading *in, const char *name, const char *key, cons
         q->concurrency = (int64_t)n;
         return 0;
     }
+    if (strcmp(key, "key_concurrency") == 0 && str_u64(value, strlen(value), &n) == 0 &&
+        n <= UINT32_MAX) {
+        q->key_concurrency = (int64_t)n;
+        return 0;
+    }
     if (strcmp(key, "paused") == 0 && set_bool(&paused, value) == 0) {
         q->paused = paused;
         return 0;
     }
-    snprintf(in->why, CONF_WHY_BYTES,
-             "[queue %.64s] %.64s = %.64s: known are concurrency = N (0 for no limit) and "
-             "paused = true or false",
-             name, key, value);
+    snprintf(
+        in->why, CONF_WHY_BYTES,
+        "[queue %.64s] %.64s = %.64s: known are concurrency = N and key_concurrency = N (0 for "
+        "no limit), and paused = true or false",
+        name, key, value);
     return -EINVAL;
 }
 

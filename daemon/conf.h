@@ -23,8 +23,9 @@ struct buf;
 
 struct conf_queue {
     char *name;
-    int64_t concurrency; /* -1 = not set */
-    int paused;          /* -1 = not set */
+    int64_t concurrency;     /* -1 = not set */
+    int64_t key_concurrency; /* -1 = not set */
+    int paused;              /* -1 = not set */
 };
 
 struct conf {

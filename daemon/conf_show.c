@@ -91,6 +91,8 @@ void conf_print(const struct conf *conf, struct buf *ret)
         buf_putf(ret, "\n[queue %s]\n", q->name);
         if (q->concurrency >= 0)
             buf_putf(ret, "concurrency = %lld\n", (long long)q->concurrency);
+        if (q->key_concurrency >= 0)
+            buf_putf(ret, "key_concurrency = %lld\n", (long long)q->key_concurrency);
         if (q->paused >= 0)
             buf_putf(ret, "paused = %s\n", q->paused ? "true" : "false");
     }

@@ -109,6 +109,7 @@ static int apply_queues(struct life *life)
     for (unsigned i = 0; i < conf->queues_count; i++) {
         const struct conf_queue *q = &conf->queues[i];
         const struct queue_settings settings = {.concurrency = q->concurrency,
+                                                .key_concurrency = q->key_concurrency,
                                                 .paused = q->paused};
         int r = engine_queue_set(life->engine, q->name, &settings);
         if (r != 0) {

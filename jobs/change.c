@@ -17,13 +17,12 @@ static uint64_t *queue_count(struct queue *q, enum job_state state)
     return job_state_is_final(state) ? &q->record.finished[state] : &q->counts[state];
 }
 
-static void live_add(struct core *core, struct queue *q, unsigned kind, int n)
+static void live_add(struct core *core, struct lane *lane, int n)
 {
-    q->running += (uint32_t)n;
-    if (kind != KIND_WORKER)
+    if (lane->kind != KIND_WORKER)
         core->running += (uint32_t)n;
-    core->running_kind[kind] += (uint32_t)n;
-    queue_refresh(&core->queues, q);
+    core->running_kind[lane->kind] += (uint32_t)n;
+    queue_running(&core->queues, lane, n);
 }
 
 /* again: between the neighbours that the entry names. */
@@ -42,7 +41,7 @@ static void link_entry(struct core *core, uint32_t index, bool again)
     else if (e->state == JOB_SCHEDULED || e->state == JOB_RETRYING)
         order_push(&core->due, &core->queues.entries, index);
     else if (job_state_is_live(e->state))
-        live_add(core, lane->queue, lane->kind, 1);
+        live_add(core, lane, 1);
     if (!job_state_is_final(e->state) && entry_expiry_ms(e, x))
         order_push(&core->expiry, &core->queues.entries, index);
 }
@@ -91,10 +90,16 @@ static void undo_queue(struct core *core, const struct change_op *op)
 {
     struct queue *q = op->queue.queue;
 
+    bool keys = q->record.key_concurrency != op->queue.key_concurrency;
+
     q->record.concurrency = op->queue.concurrency;
+    q->record.key_concurrency = op->queue.key_concurrency;
     q->record.paused = op->queue.paused;
     q->record.configured = op->queue.configured;
-    queue_refresh(&core->queues, q);
+    if (keys)
+        queue_refresh_keys(&core->queues, q);
+    else
+        queue_refresh(&core->queues, q);
 }
 
 static void undo_op(struct core *core, const struct change_op *op)
@@ -236,11 +241,13 @@ int change_queue_begin(struct core *core, struct core_update *u, struct queue *q
     (void)core;
     if (ROOM(u, ops, 1) < 0 || ROOM(u, queues, 1) < 0)
         return -ENOMEM;
-    u->ops[u->ops_len++] = (struct change_op){.kind = OP_QUEUE,
-                                              .queue = {.queue = q,
-                                                        .concurrency = q->record.concurrency,
-                                                        .paused = q->record.paused,
-                                                        .configured = q->record.configured}};
+    u->ops[u->ops_len++] =
+        (struct change_op){.kind = OP_QUEUE,
+                           .queue = {.queue = q,
+                                     .concurrency = q->record.concurrency,
+                                     .key_concurrency = q->record.key_concurrency,
+                                     .paused = q->record.paused,
+                                     .configured = q->record.configured}};
     queue_mark(u, q);
     u->sync = true;
     return 0;
@@ -290,7 +297,7 @@ void change_unlink(struct core *core, uint32_t index)
     else if (e->state == JOB_SCHEDULED || e->state == JOB_RETRYING)
         order_remove(&core->due, &core->queues.entries, index);
     else if (job_state_is_live(e->state))
-        live_add(core, lane->queue, lane->kind, -1);
+        live_add(core, lane, -1);
     if (x && x->at != ENTRY_NONE)
         order_remove(&core->expiry, &core->queues.entries, index);
 }

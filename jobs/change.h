@@ -23,7 +23,7 @@ struct change_op {
         } job; /* as before */
         struct {
             struct queue *queue;
-            uint32_t concurrency;
+            uint32_t concurrency, key_concurrency;
             bool paused, configured;
         } queue; /* as before */
     };

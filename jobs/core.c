@@ -187,7 +187,12 @@ static int step_queue(struct core *core, const struct core_input *in, struct cor
         q->record.concurrency = (uint32_t)in->queue.concurrency;
     if (in->queue.paused >= 0)
         q->record.paused = in->queue.paused;
-    queue_refresh(&core->queues, q);
+    if (in->queue.key_concurrency >= 0)
+        q->record.key_concurrency = (uint32_t)in->queue.key_concurrency;
+    if (in->queue.key_concurrency >= 0)
+        queue_refresh_keys(&core->queues, q);
+    else
+        queue_refresh(&core->queues, q);
     return CORE_OK;
 }
 

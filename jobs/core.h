@@ -23,11 +23,12 @@
  *     with a bound in time also in the expiry heap, and so is leased; held, blocked and
  *     running in none.
  * I2  every count equals what a walk over the entries finds.
- * I3  no attempt starts beyond the limit of all, of its kind, of its queue, nor while paused or
- *     draining; a lease counts for its kind and queue alone, as the daemon does not run it. (A
- *     limit lowered later is obeyed from the next start on.)
- * I4  a lane is in its queue's round exactly while it has ready jobs; a queue in the round of
- *     queues exactly while it has ready jobs, is not paused, and is below its limit.
+ * I3  no attempt starts beyond the limit of all, of its kind, of its queue, of its key, nor
+ *     while paused or draining; a lease does not count for the limit of all, as the daemon does
+ *     not run it. (A limit lowered later is obeyed from the next start on.)
+ * I4  a lane is in its queue's round exactly while it has ready jobs and its key is below its
+ *     limit; a queue in the round of queues exactly while it has such a lane, is not paused,
+ *     and is below its limit.
  * I5  every move is in the state table; a final state never changes.
  * I6  the fence rises by one at each start and at no other time; the end of an attempt with
  *     another fence changes nothing.
@@ -114,8 +115,9 @@ struct core_input {
         } cancel;
         struct {
             const char *name;
-            int64_t concurrency; /* -1 = leave */
-            int paused;          /* -1 = leave */
+            int64_t concurrency;     /* -1 = leave */
+            int64_t key_concurrency; /* -1 = leave */
+            int paused;              /* -1 = leave */
         } queue;
         uint64_t id;
     };

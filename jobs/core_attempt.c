@@ -99,7 +99,6 @@ static struct verdict judge(struct core *core, const struct entry *e,
                                 .reason = REASON_SHUTDOWN,
                                 .attempt_reason = REASON_SHUTDOWN,
                                 .action = ACTION_RETURNED,
-                                .run_at_ms = now_ms,
                                 .give_back = true};
     if (o->kind == OUTCOME_HOLD)
         return (struct verdict){.state = JOB_HELD,
@@ -221,7 +220,6 @@ int core_attempt_lost(struct core *core, uint32_t index, int64_t now_ms, struct 
                         .reason = lost,
                         .attempt_reason = lost,
                         .action = ACTION_RETURNED,
-                        .run_at_ms = now_ms,
                         .give_back = true,
                         .crashed = true};
 

@@ -101,13 +101,14 @@ int core_load_queue(struct core *core, const struct queue_record *record)
     if (r < 0)
         return r;
     q->record.concurrency = record->concurrency;
+    q->record.key_concurrency = record->key_concurrency;
     q->record.paused = record->paused;
     q->record.configured = record->configured;
     for (enum job_state s = JOB_SUCCEEDED; s < JOB_STATE_COUNT; s++) {
         core->counts[s] += record->finished[s] - q->record.finished[s];
         q->record.finished[s] = record->finished[s];
     }
-    queue_refresh(&core->queues, q);
+    queue_refresh_keys(&core->queues, q);
     return 0;
 }
 

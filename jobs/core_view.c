@@ -72,14 +72,26 @@ static const char *check_entries(const struct core *core, struct tally *t)
 
 /* ----- queues ----- */
 
+static const char *check_siblings(const struct lane *lane)
+{
+    unsigned steps = 0;
+
+    for (const struct lane *l = lane->sibling; l != lane; l = l->sibling)
+        BROKEN_IF(l->queue != lane->queue || strcmp(l->key, lane->key) != 0 ||
+                      l->kind == lane->kind || ++steps >= KIND_COUNT,
+                  "I2: lanes of a key");
+    return NULL;
+}
+
 static const char *check_lane(const struct core *core, const struct lane *lane)
 {
-    BROKEN_IF(list_is_empty(&lane->ring) != (lane->ready.len == 0), "I4: a lane's round");
+    BROKEN_IF(list_is_empty(&lane->ring) == queue_lane_open(lane), "I4: a lane's round");
+    BROKEN_IF(lane->turn > lane->queue->turns, "I4: a turn that was not given out");
     BROKEN_IF(!order_check(&lane->ready, &core->queues.entries), "I1: a lane's heap");
     BROKEN_IF(lane->jobs == 0, "I2: a lane without jobs");
-    BROKEN_IF(lane->ready.len > 0 && !(lane->queue->ready_kinds >> lane->kind & 1),
+    BROKEN_IF(!list_is_empty(&lane->ring) && !(lane->queue->ready_kinds >> lane->kind & 1),
               "I4: a kind is ready and not marked");
-    return NULL;
+    return check_siblings(lane);
 }
 
 static const char *check_ages(const struct core *core, const struct queue *q)
@@ -120,12 +132,19 @@ static const char *check_queues(const struct core *core)
 {
     uint64_t counts[JOB_STATE_COUNT] = {0};
     const char *broken = NULL;
+    uint32_t running = 0;
     size_t pos = 0;
 
     for (uint32_t i = 0; !broken && i < core->queues.lanes_len; i++) {
-        if (core->queues.lanes[i].lane)
-            broken = check_lane(core, core->queues.lanes[i].lane);
+        const struct lane *lane = core->queues.lanes[i].lane;
+
+        if (lane) {
+            broken = check_lane(core, lane);
+            running += lane->kind == KIND_WORKER ? 0 : lane->running;
+        }
     }
+    if (!broken && running != core->running)
+        broken = "I2: running of the lanes";
     for (struct queue *q; !broken && (q = map_next(&core->queues.by_name, &pos));)
         broken = check_queue(core, q, counts);
     if (broken)
@@ -206,8 +225,9 @@ static int by_name(const void *a, const void *b)
 
 static void print_queue(const struct queue *q, struct buf *ret)
 {
-    buf_putf(ret, "queue %s concurrency=%u paused=%d configured=%d", q->record.name,
-             q->record.concurrency, q->record.paused, q->record.configured);
+    buf_putf(ret, "queue %s concurrency=%u key_concurrency=%u paused=%d configured=%d",
+             q->record.name, q->record.concurrency, q->record.key_concurrency, q->record.paused,
+             q->record.configured);
     for (enum job_state s = JOB_HELD; s < JOB_STATE_COUNT; s++)
         buf_putf(ret, " %s=%llu", job_state_name(s),
                  (unsigned long long)(q->counts[s] + q->record.finished[s]));

@@ -325,14 +325,19 @@ int engine_retry(struct engine *e, uint64_t id, struct job **ret)
     return r;
 }
 
+static int64_t limit_of(int64_t asked)
+{
+    return asked > UINT32_MAX ? UINT32_MAX : asked;
+}
+
 int engine_queue_set(struct engine *e, const char *name, const struct queue_settings *settings)
 {
     struct request request = {.kind = REQUEST_STEP,
                               .item = {.input = {.kind = INPUT_QUEUE_SET}}};
 
     request.item.input.queue.name = name;
-    request.item.input.queue.concurrency =
-        settings->concurrency > UINT32_MAX ? UINT32_MAX : settings->concurrency;
+    request.item.input.queue.concurrency = limit_of(settings->concurrency);
+    request.item.input.queue.key_concurrency = limit_of(settings->key_concurrency);
     request.item.input.queue.paused = settings->paused;
     return step(e, &request);
 }

@@ -151,8 +151,9 @@ struct queue_list {
 int engine_queues(struct engine *engine, struct queue_list *ret); /* by name */
 void queue_list_deinit(struct queue_list *list);
 struct queue_settings {
-    int64_t concurrency; /* -1 = leave */
-    int paused;          /* -1 = leave */
+    int64_t concurrency;     /* -1 = leave; 0 = no limit */
+    int64_t key_concurrency; /* of each key; -1 = leave; 0 = no limit */
+    int paused;              /* -1 = leave */
 };
 int engine_queue_set(struct engine *engine, const char *name,
                      const struct queue_settings *settings);

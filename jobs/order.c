@@ -132,8 +132,8 @@ bool order_before(enum order_kind kind, const struct entries *all, uint32_t a, u
 
     switch (kind) {
     case ORDER_READY:
-        p = -x->priority;
-        q = -y->priority;
+        p = x->run_at_ms - x->priority * ORDER_POINT_MS;
+        q = y->run_at_ms - y->priority * ORDER_POINT_MS;
         break;
     case ORDER_DUE:
         p = x->run_at_ms;

@@ -57,6 +57,29 @@ static struct lane *lane_lookup(const struct queue *q, enum job_kind kind, const
     return key ? map_find_name(&q->keyed[kind], key) : q->plain[kind];
 }
 
+static void sibling_join(struct queue *q, struct lane *lane, const char *key)
+{
+    lane->sibling = lane;
+    for (unsigned kind = 1; kind < KIND_COUNT; kind++) {
+        struct lane *other = lane_lookup(q, kind, key);
+
+        if (!other || other == lane)
+            continue;
+        lane->sibling = other->sibling;
+        other->sibling = lane;
+        return;
+    }
+}
+
+static void sibling_leave(struct lane *lane)
+{
+    struct lane *before = lane;
+
+    while (before->sibling != lane)
+        before = before->sibling;
+    before->sibling = lane->sibling;
+}
+
 static int lane_add(struct queues *all, struct queue *q, enum job_kind kind, const char *key,
                     struct lane **ret)
 {
@@ -74,6 +97,7 @@ static int lane_add(struct queues *all, struct queue *q, enum job_kind kind, con
         goto undo;
     if (!key)
         q->plain[kind] = lane;
+    sibling_join(q, lane, key);
     slot_take(all, lane);
     idle_list(all, lane);
     *ret = lane;
@@ -99,6 +123,7 @@ static void lane_remove(struct queues *all, struct lane *lane)
         map_remove_name(&q->keyed[lane->kind], lane->key);
     else
         q->plain[lane->kind] = NULL;
+    sibling_leave(lane);
     slot_give(all, lane);
     lane_free(lane);
 }
@@ -143,17 +168,50 @@ static uint32_t age_place(const struct queues *all, const struct queue *q, int64
 
 /* ----- ready ----- */
 
-static void ready_push(struct queues *all, struct lane *lane, uint32_t index)
+static bool key_is_full(const struct lane *lane)
+{
+    uint32_t limit = lane->queue->record.key_concurrency, running = 0;
+    const struct lane *l = lane;
+
+    if (!limit || !lane->key[0])
+        return false;
+    do
+        running += l->running;
+    while ((l = l->sibling) != lane);
+    return running >= limit;
+}
+
+static void lane_to_back(struct lane *lane, uint64_t turn)
+{
+    lane->turn = turn;
+    list_remove(&lane->ring);
+    list_push_back(&lane->queue->rings[lane->kind], &lane->ring);
+}
+
+/* Takes it into the round of its queue or out. */
+static void lane_refresh(struct queues *all, struct lane *lane)
 {
     struct queue *q = lane->queue;
+    bool opened = queue_lane_open(lane);
 
+    if (opened == !list_is_empty(&lane->ring))
+        return;
+    if (opened)
+        lane_to_back(lane, ++q->turns);
+    else
+        list_remove(&lane->ring);
+    if (list_is_empty(&q->rings[lane->kind]))
+        q->ready_kinds &= ~(1u << lane->kind);
+    else
+        q->ready_kinds |= 1u << lane->kind;
+    queue_refresh(all, q);
+}
+
+static void ready_push(struct queues *all, struct lane *lane, uint32_t index)
+{
     order_push(&lane->ready, &all->entries, index);
     all->ready[lane->kind]++;
-    if (list_is_empty(&lane->ring)) {
-        list_push_back(&q->rings[lane->kind], &lane->ring);
-        q->ready_kinds |= 1u << lane->kind;
-        queue_refresh(all, q);
-    }
+    lane_refresh(all, lane);
 }
 
 /* ----- the choice ----- */
@@ -163,10 +221,10 @@ static struct lane *lane_of_ring(struct list *ring)
     return container_of(ring->next, struct lane, ring);
 }
 
-/* Of the lanes whose turn it is in their kinds, the one with the best head. */
-static struct lane *lane_pick(const struct queues *all, struct queue *q, uint32_t kinds)
+/* A lane of the key whose turn it is; NULL when the queue has nothing of these kinds. */
+static struct lane *turn_pick(struct queue *q, uint32_t kinds)
 {
-    struct lane *best = NULL;
+    struct lane *first = NULL;
 
     for (unsigned kind = 1; kind < KIND_COUNT; kind++) {
         if (!(kinds >> kind & 1))
@@ -174,10 +232,26 @@ static struct lane *lane_pick(const struct queues *all, struct queue *q, uint32_
 
         struct lane *lane = lane_of_ring(&q->rings[kind]);
 
-        if (!best || order_before(ORDER_READY, &all->entries, order_peek(&lane->ready),
-                                  order_peek(&best->ready)))
-            best = lane;
+        if (!first || lane->turn < first->turn)
+            first = lane;
     }
+    return first;
+}
+
+/* Of the key's lanes of these kinds the one with the best head; all of them had their turn. */
+static struct lane *lane_pick(const struct queues *all, struct lane *first, uint32_t kinds)
+{
+    uint64_t turn = ++first->queue->turns;
+    struct lane *best = first, *lane = first;
+
+    do {
+        if (!(kinds >> lane->kind & 1) || list_is_empty(&lane->ring))
+            continue;
+        lane_to_back(lane, turn);
+        if (order_before(ORDER_READY, &all->entries, order_peek(&lane->ready),
+                         order_peek(&best->ready)))
+            best = lane;
+    } while ((lane = lane->sibling) != first);
     return best;
 }
 
@@ -270,6 +344,34 @@ void queue_refresh(struct queues *all, struct queue *q)
         list_remove(&q->ring);
 }
 
+void queue_refresh_keys(struct queues *all, struct queue *q)
+{
+    for (unsigned kind = 1; kind < KIND_COUNT; kind++) {
+        size_t pos = 0;
+
+        for (struct lane *lane; (lane = map_next(&q->keyed[kind], &pos));)
+            lane_refresh(all, lane);
+    }
+    queue_refresh(all, q);
+}
+
+void queue_running(struct queues *all, struct lane *lane, int n)
+{
+    struct lane *l = lane;
+
+    lane->running += (uint32_t)n;
+    lane->queue->running += (uint32_t)n;
+    do
+        lane_refresh(all, l);
+    while ((l = l->sibling) != lane);
+    queue_refresh(all, lane->queue);
+}
+
+bool queue_lane_open(const struct lane *lane)
+{
+    return lane->ready.len > 0 && !key_is_full(lane);
+}
+
 int queue_lane(struct queues *all, struct queue *q, enum job_kind kind, const char *key,
                struct lane **ret)
 {
@@ -333,24 +435,14 @@ void queue_unready(struct queues *all, uint32_t index)
     age_remove(all, q, e);
     order_remove(&lane->ready, &all->entries, index);
     all->ready[lane->kind]--;
-    if (lane->ready.len > 0)
-        return;
-    list_remove(&lane->ring);
-    if (!list_is_empty(&q->rings[lane->kind]))
-        return;
-    q->ready_kinds &= ~(1u << lane->kind);
-    queue_refresh(all, q);
+    lane_refresh(all, lane);
 }
 
 uint32_t queue_pick_in(struct queues *all, struct queue *q, uint32_t kinds)
 {
-    struct lane *lane = lane_pick(all, q, q->ready_kinds & kinds);
+    struct lane *first = turn_pick(q, q->ready_kinds & kinds);
 
-    if (!lane)
-        return ENTRY_NONE;
-    list_remove(&lane->ring);
-    list_push_back(&q->rings[lane->kind], &lane->ring);
-    return order_peek(&lane->ready);
+    return first ? order_peek(&lane_pick(all, first, kinds)->ready) : ENTRY_NONE;
 }
 
 uint32_t queue_pick(struct queues *all, uint32_t kinds)

@@ -2,17 +2,27 @@
  * has a heap of ready jobs. Three levels choose:
  *
  *     queues with something ready, round and round       no queue starves another
- *       lanes of a kind in the queue, round and round    no key starves another
- *         heap by priority, then id                      within a key the important first
+ *       keys of the queue, round and round               no key starves another
+ *         heap by priority and age                       within a key the important first
  *
- * Between the kinds of one queue the better head goes first, so that a queue without keys runs
- * strictly by priority. What is at its limit is skipped, never waited on: a queue at its limit
- * or paused leaves the round (I4), a kind at its limit is masked. A choice costs O(kinds), and
- * O(queues) at worst when all that is ready is of masked kinds.
+ * Jobs without a key share one turn, so a queue without keys runs by priority and age alone.
+ * The lanes of a key, one a kind, are siblings: they share the key's limit, and the best head
+ * among them goes first.
  *
- * One heap a queue was rejected: a limited kind at its head would hold up the rest, and keys
- * would share by arrival instead of fairly. Deficit round robin, when jobs get weights, is a
- * counter in struct lane and a test where the lane goes to the back.
+ * The round of keys: each kind has a ring of lanes, and a lane takes a number when it goes to
+ * the back (turn). The lowest number among the heads of the rings belongs to the key that has
+ * waited longest, whatever its kinds. So every key with something ready starts a job in each
+ * round, and a round has as many starts as keys: that is deficit round robin where each job
+ * costs one. What a job will cost in time nobody knows before.
+ *
+ * What is at its limit is skipped, never waited on: a queue at its limit or paused leaves the
+ * round of queues, a key at its limit the rings (I4), a kind at its limit is masked; its lanes
+ * keep their turns meanwhile. A choice costs O(kinds), and O(queues) at worst when all that is
+ * ready is of masked kinds.
+ *
+ * One heap a queue was rejected: a limited kind or key at its head would hold up the rest, and
+ * keys would share by arrival instead of fairly. One ring for all kinds: to skip those of a
+ * masked kind would cost a walk.
  *
  * Of the commit thread; nothing here locks. */
 #ifndef JOBS_QUEUE_H
@@ -27,9 +37,12 @@
 struct queue;
 
 struct lane {
-    struct list ring; /* in its queue's round of the kind while it has ready jobs */
+    struct list ring; /* in its queue's round of the kind while a job of it may start (I4) */
     struct queue *queue;
+    struct lane *sibling; /* of the same key, the next kind's, round; itself when alone */
     struct order ready;
+    uint64_t turn;      /* queue.turns when it went to the back of the round */
+    uint32_t running;   /* running and stopping */
     uint32_t index;     /* in queues.lanes */
     uint32_t jobs;      /* entries that name it */
     uint32_t idle_next; /* chain of lanes to look at in queue_sweep; index + 1 */
@@ -47,7 +60,8 @@ struct queue {
     struct queue_record record;       /* as stored, or to be stored by the open update */
     uint64_t counts[JOB_STATE_COUNT]; /* waiting and live ones */
     struct list ring;                 /* in queues.open while something may start here (I4) */
-    struct list rings[KIND_COUNT];    /* lanes with ready jobs */
+    struct list rings[KIND_COUNT];    /* lanes whose jobs may start, by turn */
+    uint64_t turns;                   /* given out so far */
     uint32_t ready_kinds;             /* bit 1 << kind: its ring is not empty */
     uint32_t running;                 /* running and stopping */
     uint32_t oldest, newest;          /* ends of the list of queued jobs by age */
@@ -74,6 +88,10 @@ int queue_add(struct queues *all, const char *name, struct queue **ret);
 void queue_remove(struct queues *all, struct queue *q); /* it has no lanes any more */
 /* Its settings or its running count changed: takes it into the round or out. */
 void queue_refresh(struct queues *all, struct queue *q);
+/* Its limit per key changed as well. O(lanes of the queue). */
+void queue_refresh_keys(struct queues *all, struct queue *q);
+/* n more jobs of the lane run, or fewer. */
+void queue_running(struct queues *all, struct lane *lane, int n);
 
 /* The lane of kind and key, made when missing. 0 or -ENOMEM. */
 int queue_lane(struct queues *all, struct queue *q, enum job_kind kind, const char *key,
@@ -90,12 +108,15 @@ void queue_ready(struct queues *all, uint32_t index);
 void queue_ready_again(struct queues *all, uint32_t index);
 void queue_unready(struct queues *all, uint32_t index);
 
-/* The ready job that starts next among kinds (bit 1 << kind); its lane and queue go to the back
+/* The ready job that starts next among kinds (bit 1 << kind); its key and queue go to the back
  * of their rounds. ENTRY_NONE when nothing may start. */
 uint32_t queue_pick(struct queues *all, uint32_t kinds);
 
 /* The same within one queue, which must be in the round. */
 uint32_t queue_pick_in(struct queues *all, struct queue *q, uint32_t kinds);
+
+/* A job of this lane may start as far as its key goes. */
+bool queue_lane_open(const struct lane *lane);
 
 /* After a load: puts the list by age in order of run_at_ms. 0 or -ENOMEM. */
 int queue_sort_ages(struct queues *all, struct queue *q);

@@ -343,7 +343,7 @@ static const struct spec_field job_rows[] = {
      .min = -100,
      .max = 100,
      .fallback = "0",
-     .help = "within its queue, higher first"},
+     .help = "within its key or queue, higher first; a point is worth a minute of waiting"},
     {.name = "key",
      .type = SPEC_NAME,
      AT(spec, key),

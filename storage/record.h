@@ -114,7 +114,8 @@ void attempt_record_deinit(struct attempt_record *a);
 
 struct queue_record {
     char *name;
-    uint32_t concurrency; /* running at once; 0 = no limit of its own */
+    uint32_t concurrency;     /* running at once; 0 = no limit of its own */
+    uint32_t key_concurrency; /* running at once of one key; 0 = no limit of its own */
     bool paused;
     bool configured;                    /* set by somebody, not just mentioned by a job */
     uint64_t finished[JOB_STATE_COUNT]; /* jobs that ended so, ever; only final states count */

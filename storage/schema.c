@@ -68,6 +68,11 @@ static const struct migration {
                 "UPDATE attempt SET reason=15 WHERE reason=21;"
                 "ALTER TABLE live DROP COLUMN lease_until;",
     },
+    {
+        .what = "a limit for each key of a queue",
+        .up = "ALTER TABLE queue ADD COLUMN key_concurrency INTEGER NOT NULL DEFAULT 0;",
+        .down = "ALTER TABLE queue DROP COLUMN key_concurrency;",
+    },
 };
 
 _Static_assert(sizeof migrations / sizeof *migrations == SCHEMA_VERSION,

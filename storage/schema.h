@@ -22,7 +22,7 @@
 #include <sqlite3.h>
 #include <stdbool.h>
 
-#define SCHEMA_VERSION 3u                /* what this build writes */
+#define SCHEMA_VERSION 4u                /* what this build writes */
 #define SCHEMA_APPLICATION_ID 0x53544E54 /* "STNT" */
 
 enum schema_answer {

@@ -24,7 +24,7 @@ static const char *const texts[READ_SQL_COUNT] = {
     [READ_ATTEMPTS] = "SELECT job_id,fence,attempt,started_at,finished_at,state,reason,result,"
                       "error FROM attempt WHERE job_id=?1 ORDER BY fence",
     [READ_QUEUES] = "SELECT name,concurrency,paused,configured,succeeded,failed,cancelled,"
-                    "expired,skipped FROM queue ORDER BY name",
+                    "expired,skipped,key_concurrency FROM queue ORDER BY name",
     [READ_FINAL] = "SELECT id,state,finished_at FROM done WHERE id>?1 ORDER BY id",
     [READ_PATH_ALL] = "SELECT id,0 FROM doc WHERE id<?1 ORDER BY id DESC",
     [READ_PATH_NAME] = "SELECT id,0 FROM doc INDEXED BY doc_name WHERE name=?2 AND id<?1 "
@@ -264,6 +264,7 @@ int sqlite_queue_each(struct store_reader *reader, store_queue_fn fn, void *ctx)
             .concurrency = (uint32_t)sqlite3_column_int64(stmt, 1),
             .paused = sqlite3_column_int(stmt, 2),
             .configured = sqlite3_column_int(stmt, 3),
+            .key_concurrency = (uint32_t)sqlite3_column_int64(stmt, 9),
         };
 
         for (int state = JOB_SUCCEEDED; state < JOB_STATE_COUNT; state++)

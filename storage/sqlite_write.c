@@ -68,7 +68,8 @@ static const char *const texts[WRITE_SQL_COUNT] = {
     [WRITE_DELETE_DONE] = "DELETE FROM done WHERE id=?1",
     [WRITE_DELETE_ATTEMPTS] = "DELETE FROM attempt WHERE job_id=?1",
     [WRITE_QUEUE] = "INSERT OR REPLACE INTO queue(name,concurrency,paused,configured,succeeded,"
-                    "failed,cancelled,expired,skipped) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)",
+                    "failed,cancelled,expired,skipped,key_concurrency) "
+                    "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)",
     [WRITE_REPLY] = "INSERT OR REPLACE INTO reply(key,fingerprint,created_at,first_id,count) "
                     "VALUES(?1,?2,?3,?4,?5)",
     [WRITE_REPLY_PRUNE] = "DELETE FROM reply WHERE created_at<?1",
@@ -250,6 +251,7 @@ static int queue_put(struct sqlite_store *s, const struct queue_record *q)
     sqlite3_bind_int(stmt, 4, q->configured);
     for (int state = JOB_SUCCEEDED; state < JOB_STATE_COUNT; state++)
         sqlite3_bind_int64(stmt, 5 + state - JOB_SUCCEEDED, (int64_t)q->finished[state]);
+    sqlite3_bind_int64(stmt, 10, q->key_concurrency);
     return sqlite_finish(stmt);
 }
 

@@ -139,9 +139,11 @@ static void ask_queue(struct sim *s)
 
     item->input.queue.name = sim_queues[sim_below(s, SIM_QUEUES)];
     item->input.queue.concurrency = (int64_t)sim_below(s, 5) - 1;
+    item->input.queue.key_concurrency = (int64_t)sim_below(s, 4) - 1;
     item->input.queue.paused = (int)sim_below(s, 3) - 1;
-    sim_say(s, "queue %s: concurrency %lld, paused %d", item->input.queue.name,
-            (long long)item->input.queue.concurrency, item->input.queue.paused);
+    sim_say(s, "queue %s: concurrency %lld, of a key %lld, paused %d", item->input.queue.name,
+            (long long)item->input.queue.concurrency,
+            (long long)item->input.queue.key_concurrency, item->input.queue.paused);
 }
 
 static void give_end(struct sim *s, uint64_t id, uint32_t fence, const struct outcome *o)
@@ -200,7 +202,7 @@ static void ask(struct sim *s)
     }
 }
 
-/* Everything that could keep a job from its end is lifted. */
+/* Everything that could keep a job from its end is lifted; a key's limit alone cannot. */
 static void ask_to_settle(struct sim *s)
 {
     s->items_len = s->rows_len = 0;
@@ -210,6 +212,7 @@ static void ask_to_settle(struct sim *s)
 
         item->input.queue.name = sim_queues[q];
         item->input.queue.concurrency = 0;
+        item->input.queue.key_concurrency = -1;
         item->input.queue.paused = 0;
     }
     if (s->items_len < SIM_ITEMS_MAX && s->ids > 0)

@@ -40,9 +40,24 @@ static unsigned queue_index(const char *name)
     return i;
 }
 
-/* The settings that the round itself may have changed: starts come after all inputs. */
-static void check_queue(struct sim *s, unsigned queue)
+static void check_key(struct sim *s, const struct sim_attempt *started,
+                      const struct queue_record *q)
 {
+    unsigned same = 0;
+
+    for (unsigned i = 0; i < SIM_ATTEMPTS_MAX && started->key; i++) {
+        const struct sim_attempt *a = &s->attempts[i];
+
+        same += a->live && a->queue == started->queue && a->key == started->key;
+    }
+    if (q->key_concurrency && same > q->key_concurrency)
+        sim_fail(s, "V4: %u of one key run in %s, limit %u", same, q->name, q->key_concurrency);
+}
+
+/* The settings that the round itself may have changed: starts come after all inputs. */
+static void check_queue(struct sim *s, const struct sim_attempt *started)
+{
+    unsigned queue = started->queue;
     struct core_queue q;
     size_t pos = 0;
     uint64_t live;
@@ -56,6 +71,7 @@ static void check_queue(struct sim *s, unsigned queue)
         if (q.record->concurrency && live > q.record->concurrency)
             sim_fail(s, "V4: %llu run in %s, limit %u", ID(live), q.record->name,
                      q.record->concurrency);
+        check_key(s, started, q.record);
     }
 }
 
@@ -125,10 +141,11 @@ static void started(struct sim *s, const struct core_action *action)
                               .id = action->id,
                               .fence = action->fence,
                               .kind = action->job_kind,
-                              .queue = queue_index(job->queue)};
+                              .queue = queue_index(job->queue),
+                              .key = job->key ? job->key[0] : 0};
     draw_end(s, a);
     check_limits(s, a->kind);
-    check_queue(s, a->queue);
+    check_queue(s, a);
     check_time(s, job);
 }
 

@@ -30,6 +30,7 @@ struct sim_attempt {
     uint32_t fence;
     enum job_kind kind;
     unsigned queue;
+    char key; /* of the job's key the first letter, 0 = none */
     int64_t ends_at_ms;
     struct outcome outcome;
 };

@@ -25,15 +25,22 @@ START_TEST(queues_are_shown_and_set)
         json_integer_value(json_object_get(json_object_get(a.json, "counts"), "held")), 3);
     answer_free(&a);
 
-    a = expect(200, "PUT", "/v1/queues/images", "", "{\"concurrency\":4,\"paused\":true}");
+    a = expect(200, "PUT", "/v1/queues/images", "",
+               "{\"concurrency\":4,\"key_concurrency\":2,\"paused\":true}");
     ck_assert_int_eq(number_at(&a, "concurrency"), 4);
     ck_assert(json_is_true(json_object_get(a.json, "paused")));
     answer_free(&a);
     a = expect(200, "PATCH", "/v1/queues/images", "", "{\"paused\":false}");
     ck_assert_int_eq(number_at(&a, "concurrency"), 4);
+    ck_assert_int_eq(number_at(&a, "key_concurrency"), 2);
     ck_assert(json_is_false(json_object_get(a.json, "paused")));
     answer_free(&a);
+    a = expect(200, "PATCH", "/v1/queues/images", "", "{\"key_concurrency\":1}");
+    ck_assert_int_eq(number_at(&a, "concurrency"), 4);
+    ck_assert_int_eq(number_at(&a, "key_concurrency"), 1);
+    answer_free(&a);
     a = expect(200, "PUT", "/v1/queues/images", "", "{}");
+    ck_assert(json_is_null(json_object_get(a.json, "key_concurrency")));
     ck_assert(json_is_null(json_object_get(a.json, "concurrency")));
     answer_free(&a);
     a = expect(200, "PATCH", "/v1/queues/team%2Fnew", "", "{\"concurrency\":null}");
@@ -55,6 +62,7 @@ START_TEST(bad_settings_change_nothing)
         {"{\"concurrency\":-1}", "invalid-settings", "/concurrency", 422},
         {"{\"concurrency\":1.5}", "invalid-settings", "/concurrency", 422},
         {"{\"concurrency\":9999999}", "invalid-settings", "/concurrency", 422},
+        {"{\"key_concurrency\":\"1\"}", "invalid-settings", "/key_concurrency", 422},
         {"{\"paused\":1}", "invalid-settings", "/paused", 422},
         {"{\"paused\":true,\"limit\":1}", "invalid-settings", "/limit", 422},
         {"[]", "invalid-settings", "", 422},

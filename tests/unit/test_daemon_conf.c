@@ -97,12 +97,16 @@ END_TEST
 START_TEST(queues_have_sections_of_their_own)
 {
     setup();
-    ck_assert_int_eq(
-        load("[queue images]\nconcurrency = 4\n[queue mail]\npaused = yes\n", NULL, NULL), 0);
+    ck_assert_int_eq(load("[queue images]\nconcurrency = 4\n[queue mail]\npaused = "
+                          "yes\nkey_concurrency = 1\n",
+                          NULL, NULL),
+                     0);
     ck_assert_uint_eq(conf.queues_count, 2);
     ck_assert_str_eq(conf.queues[0].name, "images");
     ck_assert_int_eq(conf.queues[0].concurrency, 4);
+    ck_assert_int_eq(conf.queues[0].key_concurrency, -1);
     ck_assert_int_eq(conf.queues[0].paused, -1);
+    ck_assert_int_eq(conf.queues[1].key_concurrency, 1);
     ck_assert_int_eq(conf.queues[1].paused, 1);
     teardown();
 }
@@ -170,7 +174,8 @@ START_TEST(what_is_printed_can_be_read_again)
     OWN_BUF struct buf first = BUF_INIT, second = BUF_INIT;
 
     setup();
-    ck_assert_int_eq(load("[file]\nroots = /a /b\n[queue q]\nconcurrency = 2\npaused = true\n"
+    ck_assert_int_eq(load("[file]\nroots = /a /b\n[queue q]\nconcurrency = 2\nkey_concurrency "
+                          "= 1\npaused = true\n"
                           "[daemon]\ndrain = 90s\n[jobs]\nlog_bytes_max = 3M\n",
                           NULL, NULL),
                      0);

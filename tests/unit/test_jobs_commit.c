@@ -187,7 +187,7 @@ static void add_everything(void)
     add_plain(INPUT_LOST, 4);
     add((struct core_input){.kind = INPUT_CANCEL, .cancel = {5, -1}});
     add_plain(INPUT_RELEASE, 8);
-    add((struct core_input){.kind = INPUT_QUEUE_SET, .queue = {"q", 3, 1}});
+    add((struct core_input){.kind = INPUT_QUEUE_SET, .queue = {"q", 3, 2, 1}});
     add_submit(KIND_HTTP, "q", NULL)->key = "a reply";
 }
 

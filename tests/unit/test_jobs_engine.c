@@ -102,7 +102,7 @@ STORY(many_tasks_submit_many_jobs_and_all_run)
 
 STORY(a_queue_keeps_to_its_concurrency)
 {
-    struct queue_settings two = {.concurrency = 2, .paused = -1};
+    struct queue_settings two = {.concurrency = 2, .key_concurrency = -1, .paused = -1};
     uint64_t first;
 
     ck_assert_int_eq(engine_queue_set(engine, "default", &two), ENGINE_OK);
@@ -114,8 +114,8 @@ STORY(a_queue_keeps_to_its_concurrency)
 
 STORY(a_paused_queue_starts_nothing_until_it_goes_on)
 {
-    struct queue_settings pause = {.concurrency = -1, .paused = 1},
-                          go_on = {.concurrency = -1, .paused = 0};
+    struct queue_settings pause = {.concurrency = -1, .key_concurrency = -1, .paused = 1},
+                          go_on = {.concurrency = -1, .key_concurrency = -1, .paused = 0};
     struct queue_list list;
     uint64_t id;
 

@@ -111,7 +111,7 @@ END_TEST
 static int queue_set(const char *name, int64_t concurrency, int paused)
 {
     return step_keep(
-        (struct core_input){.kind = INPUT_QUEUE_SET, .queue = {name, concurrency, paused}});
+        (struct core_input){.kind = INPUT_QUEUE_SET, .queue = {name, concurrency, -1, paused}});
 }
 
 START_TEST(a_queue_at_its_limit_or_paused_is_skipped)
@@ -219,8 +219,8 @@ static void everything(void)
     step(plain(INPUT_LOST, 6));
     step(finished(7, 9, &good));
     step(plain(INPUT_RELEASE, 8));
-    step((struct core_input){.kind = INPUT_QUEUE_SET, .queue = {"q", 3, 1}});
-    step((struct core_input){.kind = INPUT_QUEUE_SET, .queue = {"other", 3, 0}});
+    step((struct core_input){.kind = INPUT_QUEUE_SET, .queue = {"q", 3, 1, 1}});
+    step((struct core_input){.kind = INPUT_QUEUE_SET, .queue = {"other", 3, 1, 0}});
     ck_assert_int_eq(core_tick(play.core, play.now_ms, play.update), 0);
     ck_assert_int_eq(core_start(play.core, play.now_ms, play.update), 0);
     ck_assert_int_eq(core_rows(play.core, play.update), 0);
@@ -287,7 +287,7 @@ START_TEST(a_refused_submission_of_many_leaves_none)
         char name[32];
 
         snprintf(name, sizeof name, "queue%d", i);
-        step((struct core_input){.kind = INPUT_QUEUE_SET, .queue = {name, 1, 0}});
+        step((struct core_input){.kind = INPUT_QUEUE_SET, .queue = {name, 1, 0, 0}});
     }
     round_keep();
     before = printed();

@@ -325,7 +325,8 @@ START_TEST(queues_come_back_by_name_as_they_were_last_put)
     static char mail[] = "mail", images[] = "images";
     struct queue_record first = {.name = mail, .concurrency = 4};
     struct queue_record other = {.name = images, .paused = true};
-    struct queue_record second = {.name = mail, .concurrency = 8, .configured = true};
+    struct queue_record second = {
+        .name = mail, .concurrency = 8, .key_concurrency = 3, .configured = true};
     struct queues got = {.count = 0};
 
     for (int state = JOB_SUCCEEDED; state < JOB_STATE_COUNT; state++)
@@ -340,6 +341,8 @@ START_TEST(queues_come_back_by_name_as_they_were_last_put)
     ck_assert(got.records[0].paused && !got.records[0].configured);
     ck_assert_str_eq(got.names[1], "mail");
     ck_assert_uint_eq(got.records[1].concurrency, 8);
+    ck_assert_uint_eq(got.records[1].key_concurrency, 3);
+    ck_assert_uint_eq(got.records[0].key_concurrency, 0);
     ck_assert(!got.records[1].paused && got.records[1].configured);
     ck_assert_mem_eq(got.records[1].finished, second.finished, sizeof second.finished);
     stored_leave();
