@@ -44,7 +44,7 @@ struct wait;
 enum task_state { TASK_FREE, TASK_READY, TASK_RUNNING, TASK_PARKED, TASK_BLOCKED };
 
 /* Aligned to TASK_BYTES, so that a pointer has 24 bits to spare for a tag (wait.c). */
-#define TASK_BYTES 256
+enum { TASK_BYTES = 256 };
 struct task {
     void *sp;              /* while it does not run */
     _Atomic uint64_t wait; /* the wait word; see wait.c */
@@ -203,6 +203,10 @@ void thread_self_set(struct thread *m);
 /* errno of the calling thread, for code that runs in tasks: the address behind the macro may
  * be kept over a switch by the compiler. */
 int errno_now(void);
+
+/* observe.c */
+/* A line a processor. */
+void processors_dump(struct buf *b);
 
 /* task.c */
 struct task *task_new(struct processor *p, task_fn fn, void *arg,

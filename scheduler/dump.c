@@ -100,6 +100,7 @@ void scheduler_dump(struct buf *ret)
     if (!look_begin())
         return;
     task_each(put_task, ret);
+    processors_dump(ret);
     look_end();
 }
 

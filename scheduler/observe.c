@@ -1,5 +1,6 @@
 #include "scheduler/observe.h"
 
+#include "base/buf.h"
 #include "scheduler/core.h"
 #include "scheduler/trace.h"
 
@@ -62,4 +63,32 @@ uint64_t scheduler_latency_quantile_ns(const uint64_t *buckets, double share)
             return scheduler_latency_bound_ns(i);
     }
     return 0;
+}
+
+static void put_quantile(struct buf *b, const struct scheduler_processor_stats *s, double share)
+{
+    uint64_t ns = scheduler_latency_quantile_ns(s->latency, share);
+
+    if (ns == UINT64_MAX)
+        buf_puts(b, "the last bucket");
+    else
+        buf_putf(b, "%.1f us", (double)ns / 1e3);
+}
+
+void processors_dump(struct buf *b)
+{
+    struct scheduler_processor_stats s;
+
+    for (unsigned i = 0; scheduler_processor_stats(i, &s); i++) {
+        buf_putf(b,
+                 "processor %u: %llu runs, %llu parks, %llu steals, %llu hand-offs, %llu in "
+                 "queue; half of the tasks wait less than ",
+                 i, (unsigned long long)s.runs, (unsigned long long)s.parks,
+                 (unsigned long long)s.steals, (unsigned long long)s.handoffs,
+                 (unsigned long long)s.run_queue_len);
+        put_quantile(b, &s, 0.5);
+        buf_puts(b, ", 99 % less than ");
+        put_quantile(b, &s, 0.99);
+        buf_puts(b, "\n");
+    }
 }

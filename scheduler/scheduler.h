@@ -76,7 +76,7 @@ void scheduler_stats(struct scheduler_stats *ret);
 struct buf;
 
 /* A line a task: id, name, state, what it waits for and how long, group, spawn site, and the
- * backtrace of parked ones. Any thread. */
+ * backtrace of parked ones; then a line a processor. Any thread. */
 void scheduler_dump(struct buf *ret);
 
 /* "8 affinity, quota 1.5 -> 2": how the count of processors came about. Any thread. */

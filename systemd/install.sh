@@ -20,6 +20,7 @@ install_all() {
     install -m 644 systemd/stint.tmpfiles "$lib/tmpfiles.d/stint.conf"
     [ -e "$destdir/etc/stint/stintd.conf" ] ||
         install -m 644 systemd/stintd.conf "$destdir/etc/stint/stintd.conf"
+    install -D -m 644 scheduler/gdb.py "$destdir$prefix/share/stint/gdb.py"
     for p in $(pages); do
         install -D -m 644 "man/$p" "$man/man${p##*.}/$p"
     done
@@ -28,7 +29,8 @@ install_all() {
 
 uninstall_all() {
     rm -f "$bin/stintd" "$bin/stint" "$units/stintd.service" "$units/stintd.socket" \
-        "$lib/sysusers.d/stint.conf" "$lib/tmpfiles.d/stint.conf"
+        "$lib/sysusers.d/stint.conf" "$lib/tmpfiles.d/stint.conf" \
+        "$destdir$prefix/share/stint/gdb.py"
     for p in $(pages); do rm -f "$man/man${p##*.}/$p"; done
     echo "kept: $destdir/etc/stint and $destdir/var/lib/stint"
 }

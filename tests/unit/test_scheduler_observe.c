@@ -173,6 +173,27 @@ static int hear(void *arg)
     return 0;
 }
 
+static int dump_processors(void *arg)
+{
+    OWN_BUF struct buf text = BUF_INIT;
+    unsigned each = 100;
+
+    (void)arg;
+    spawn_and_join(10, yield_often, &each);
+    scheduler_dump(&text);
+    ck_assert_ptr_nonnull(strstr(buf_str(&text), "processor 0: 1"));
+    ck_assert_ptr_nonnull(strstr(buf_str(&text), " runs, "));
+    ck_assert_ptr_nonnull(strstr(buf_str(&text), "half of the tasks wait less than "));
+    ck_assert_ptr_nonnull(strstr(buf_str(&text), " us, 99 % less than "));
+    return 0;
+}
+
+START_TEST(the_dump_has_a_line_a_processor)
+{
+    scheduled(1, dump_processors, NULL);
+}
+END_TEST
+
 START_TEST(wakeups_by_other_threads_are_measured)
 {
     static struct bell bells[SETS];
@@ -428,6 +449,7 @@ int main(void)
     tcase_add_test(tc, the_figures_of_all_processors_are_the_sums);
     tcase_add_test(tc, one_wait_in_64_is_measured);
     tcase_add_test(tc, who_waits_behind_a_hog_is_seen_to_wait);
+    tcase_add_test(tc, the_dump_has_a_line_a_processor);
     tcase_add_test(tc, wakeups_by_other_threads_are_measured);
     tcase_add_test(tc, a_quantile_is_the_bound_of_its_bucket);
     tcase_add_loop_test(tc, a_trace_tells_who_ran_why_it_stopped_and_who_was_woken, 0, 2);
