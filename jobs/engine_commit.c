@@ -5,7 +5,11 @@
  * When the store refuses (disk full, read-only), requests are answered ENGINE_UNWRITABLE at
  * once; what cannot be refused, the ends of attempts, is kept and tried again every
  * RETRY_MS until the store takes it. In between no round is tried for requests alone, so a
- * full disk costs a failed write each RETRY_MS, not one each request. */
+ * full disk costs a failed write each RETRY_MS, not one each request.
+ *
+ * A batch that is refused for what is in it is divided until what is in the way stands alone:
+ * one bad item cannot poison the others. (A savepoint for each would cost every batch what only
+ * a bad one needs.) */
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -101,84 +105,7 @@ static bool gather(struct engine *e, struct list *batch)
     return go_on;
 }
 
-/* ----- telling ----- */
-
-static void log_ended(const struct core_action *a)
-{
-    enum log_level level = a->state == JOB_SUCCEEDED    ? LOG_DEBUG
-                           : a->reason == REASON_POISON ? LOG_WARN
-                                                        : LOG_INFO;
-
-    LOG_AT(level, "job.ended", LOG_U64("id", a->id), LOG_STR("state", job_state_name(a->state)),
-           LOG_STR("reason", job_reason_name(a->reason)), LOG_U64("attempt", a->attempt),
-           LOG_U64("attempts_max", a->attempts_max), LOG_U64("crashes", a->crashes));
-}
-
-static void log_action(const struct core_action *a, int64_t now_ms)
-{
-    const char *reason = job_reason_name(a->reason);
-
-    switch (a->kind) {
-    case ACTION_START:
-        log_debug("job.started", LOG_U64("id", a->id),
-                  LOG_STR("kind", job_kind_name(a->job_kind)), LOG_U64("attempt", a->attempt),
-                  LOG_U64("fence", a->fence), LOG_I64("wait_ms", now_ms - a->at_ms));
-        break;
-    case ACTION_LEASED:
-        log_debug("job.leased", LOG_U64("id", a->id), LOG_U64("attempt", a->attempt),
-                  LOG_U64("fence", a->fence));
-        break;
-    case ACTION_STOP:
-        log_info("job.stopping", LOG_U64("id", a->id), LOG_U64("fence", a->fence),
-                 LOG_I64("grace_ms", a->grace_ms));
-        break;
-    case ACTION_ENDED:
-        log_ended(a);
-        break;
-    case ACTION_RETRYING:
-        log_info("job.retrying", LOG_U64("id", a->id), LOG_STR("reason", reason),
-                 LOG_U64("attempt", a->attempt), LOG_U64("attempts_max", a->attempts_max),
-                 LOG_I64("in_ms", a->at_ms - now_ms));
-        break;
-    case ACTION_RETURNED:
-        log_info("job.returned", LOG_U64("id", a->id), LOG_STR("reason", reason),
-                 LOG_U64("crashes", a->crashes));
-        break;
-    case ACTION_HELD:
-        log_info("job.held", LOG_U64("id", a->id), LOG_STR("reason", reason));
-        break;
-    case ACTION_SUPERSEDED:
-        log_warn("job.superseded", LOG_U64("id", a->id), LOG_U64("fence", a->fence));
-        break;
-    }
-}
-
-static void count_action(struct engine_stats *s, const struct core_action *a)
-{
-    switch (a->kind) {
-    case ACTION_START:
-    case ACTION_LEASED:
-        s->started[a->job_kind]++;
-        break;
-    case ACTION_ENDED:
-        s->ended[a->reason]++;
-        s->poisoned += a->reason == REASON_POISON;
-        s->attempts_failed += a->state == JOB_FAILED && a->fence > 0;
-        break;
-    case ACTION_RETRYING:
-    case ACTION_HELD:
-        s->attempts_failed++;
-        break;
-    case ACTION_RETURNED:
-        s->recovered += a->reason == REASON_CRASHED;
-        break;
-    case ACTION_SUPERSEDED:
-        s->superseded++;
-        break;
-    case ACTION_STOP:
-        break;
-    }
-}
+/* ----- acting ----- */
 
 /* Starts come first: a stop of the same round must find its run. */
 static void act(struct engine *e, int64_t now_ms)
@@ -196,7 +123,7 @@ static void act(struct engine *e, int64_t now_ms)
     for (size_t i = 0; i < count; i++) {
         if (actions[i].kind == ACTION_STOP)
             engine_runner_cancel(e, actions[i].id, actions[i].fence, actions[i].grace_ms);
-        log_action(&actions[i], now_ms);
+        engine_tell(&actions[i], now_ms);
     }
     if (started)
         engine_runner_wake(e);
@@ -217,7 +144,7 @@ static void publish(struct engine *e, size_t submitted, uint64_t took_ns, bool c
     pthread_mutex_lock(&e->published_lock);
     memcpy(s->counts, core_counts(commit_core(rounds->commit)), sizeof s->counts);
     for (size_t i = 0; i < count; i++)
-        count_action(s, &actions[i]);
+        engine_tell_count(s, &actions[i]);
     s->submitted += submitted;
     if (committed) {
         s->commits++;
@@ -270,17 +197,14 @@ static void answer(struct engine *e, struct list *requests)
     event_set_all(rounds->events, count);
 }
 
-static size_t count_submitted(const struct list *requests)
+static size_t count_submitted(struct commit_item *const *items, size_t count)
 {
     size_t submitted = 0;
 
-    list_each (link, requests) {
-        const struct request *request = container_of(link, struct request, link);
-        const struct commit_item *item = &request->item;
-
-        if (!request->items && item->input.kind == INPUT_SUBMIT && item->answer == CORE_OK &&
-            !item->replayed)
-            submitted += item->input.submit.count;
+    for (size_t i = 0; i < count; i++) {
+        if (items[i]->input.kind == INPUT_SUBMIT && items[i]->answer == CORE_OK &&
+            !items[i]->replayed)
+            submitted += items[i]->input.submit.count;
     }
     return submitted;
 }
@@ -324,6 +248,12 @@ static void note_refusal(struct engine *e, int r)
         e->options.failed(e->options.failed_ctx, r);
 }
 
+/* It is about what is written, not about the store. */
+static bool refuses_an_item(int r)
+{
+    return r == -EEXIST || r == -E2BIG;
+}
+
 static void note_success(struct engine *e)
 {
     if (e->rounds.refused)
@@ -331,15 +261,94 @@ static void note_success(struct engine *e)
     e->rounds.refused = false;
 }
 
-/* One transaction of these requests. Figures are published before anybody is woken: who has
- * seen a job end sees it counted. */
-static void round_of(struct engine *e, struct list *requests)
+/* One transaction; asks: whom to lease jobs to. Figures are published before anybody is woken:
+ * who has seen a job end sees it counted. A refusal is noted unless an item is its reason. */
+static int play(struct engine *e, struct commit_item *const *items, size_t count,
+                struct list *asks)
 {
     struct rounds *rounds = &e->rounds;
     uint64_t began_ns = clock_mono_ns();
     int64_t now_ms = clock_wall_ms();
+    int r = commit_round(rounds->commit, items, count, asks, now_ms);
+
+    if (count > 0 && refuses_an_item(r))
+        return r;
+
+    uint64_t took_ns = clock_mono_ns() - began_ns;
+
+    if (r < 0)
+        note_refusal(e, r);
+    publish(e, r < 0 ? 0 : count_submitted(items, count), took_ns,
+            r < 0 || commit_changes(rounds->commit) > 0);
+    if (r == 0)
+        act(e, now_ms);
+    return r;
+}
+
+/* Halves until what the store refuses stands alone, with its answer. 0, or what else the store
+ * says, which is then the answer of all that was not played. */
+static int divide(struct engine *e, struct commit_item *const *items, size_t count)
+{
+    struct list nobody = LIST_INIT(nobody);
+    int r = play(e, items, count, &nobody);
+
+    if (!refuses_an_item(r))
+        return r;
+    if (count == 1) {
+        log_error("store.item_refused", LOG_ERR(r), LOG_U64("input", items[0]->input.kind));
+        return 0;
+    }
+    r = divide(e, items, count / 2);
+    if (r == 0)
+        return divide(e, items + count / 2, count - count / 2);
+    for (size_t i = count / 2; i < count; i++)
+        items[i]->answer = r;
+    return r;
+}
+
+/* An item is in the way: the others are to go on without it. When not even a round without
+ * items succeeds, it was none of them. */
+static int play_divided(struct engine *e, struct commit_item *const *items, size_t count)
+{
+    struct list nobody = LIST_INIT(nobody);
+    int r = play(e, NULL, 0, &nobody);
+
+    if (r == 0)
+        return divide(e, items, count);
+    for (size_t i = 0; i < count; i++)
+        items[i]->answer = r;
+    return r;
+}
+
+/* The end of an attempt has to be stored; what it said need not be. */
+static void end_in_plain_words(struct run *run)
+{
+    free(run->outcome.result);
+    free(run->outcome.error);
+    run->outcome.result = NULL;
+    run->outcome.error = strdup("the store did not take what this attempt said");
+}
+
+/* Ends that were refused by themselves, as they come again. */
+static void ends_take(struct list *requests, struct list *ret)
+{
+    struct list *next;
+
+    for (struct list *link = requests->next; link != requests; link = next) {
+        struct request *request = container_of(link, struct request, link);
+
+        next = link->next;
+        if (!request->run || request->item.answer >= 0)
+            continue;
+        end_in_plain_words(request->run);
+        list_remove(link);
+        list_push_back(ret, link);
+    }
+}
+
+static size_t items_gather(struct rounds *rounds, const struct list *requests)
+{
     size_t count = 0;
-    int r;
 
     list_each (link, requests) {
         struct request *request = container_of(link, struct request, link);
@@ -349,24 +358,49 @@ static void round_of(struct engine *e, struct list *requests)
         for (size_t i = 0; i < request->count; i++)
             rounds->items[count++] = &request->items[i];
     }
-    r = commit_round(rounds->commit, rounds->items, count, &rounds->askers, now_ms);
+    return count;
+}
 
-    uint64_t took_ns = clock_mono_ns() - began_ns;
+/* After a batch that was refused for one of its items: the others go on, and so do ends of
+ * attempts. */
+static int round_divided(struct engine *e, struct list *requests, size_t count)
+{
+    struct rounds *rounds = &e->rounds;
+    struct list nobody = LIST_INIT(nobody), ends = LIST_INIT(ends);
+    int r = play_divided(e, rounds->items, count);
 
+    ends_take(requests, &ends);
+    answer(e, requests);
+    if (r == 0) {
+        r = play(e, rounds->items, items_gather(rounds, &ends), &nobody);
+        if (refuses_an_item(r))
+            note_refusal(e, r);
+    }
     if (r < 0)
-        note_refusal(e, r);
-    publish(e, r < 0 ? 0 : count_submitted(requests), took_ns,
-            r < 0 || commit_changes(rounds->commit) > 0);
+        refuse(e, &ends, r);
+    else
+        answer(e, &ends);
+    return r == 0 ? play(e, NULL, 0, &rounds->askers) : r;
+}
+
+/* One transaction of these requests, or more when one of them is in the way. */
+static void round_of(struct engine *e, struct list *requests)
+{
+    struct rounds *rounds = &e->rounds;
+    size_t count = items_gather(rounds, requests);
+    int r = play(e, rounds->items, count, &rounds->askers);
+
+    rounds->tended++;
+    if (count > 0 && refuses_an_item(r))
+        r = round_divided(e, requests, count);
     if (r < 0) {
         refuse(e, requests, r);
         engine_askers_refuse(e, r);
     } else {
-        act(e, now_ms);
-        engine_askers_answer(
-            e); /* first: they take from the submissions that are answered next */
+        /* first: they take from the submissions that are answered next */
+        engine_askers_answer(e);
         answer(e, requests);
     }
-    rounds->tended++;
 }
 
 static void kept_take(struct rounds *rounds, struct list *ret)
@@ -457,8 +491,8 @@ static int recover(struct engine *e)
         const struct core_action *actions = commit_actions(commit, &count);
 
         for (size_t i = 0; i < count; i++) {
-            log_action(&actions[i], now_ms);
-            count_action(&e->published, &actions[i]);
+            engine_tell(&actions[i], now_ms);
+            engine_tell_count(&e->published, &actions[i]);
         }
     } while (r > 0);
     return r;

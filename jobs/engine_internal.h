@@ -223,6 +223,10 @@ int engine_read(struct engine *e, void (*fn)(struct store_reader *reader, void *
 /* One job: ENGINE_OK, ENGINE_NOT_FOUND, or a negative errno. */
 int engine_read_job(struct engine *e, uint64_t id, bool urgent, struct job **ret);
 
+/* engine_tell.c */
+void engine_tell(const struct core_action *action, int64_t now_ms); /* to the log */
+void engine_tell_count(struct engine_stats *s, const struct core_action *action);
+
 /* engine_watch.c */
 /* On the commit thread: wakes who waits for the end of these jobs. */
 void engine_watch_ended(struct engine *e, const struct core_action *actions, size_t count);
