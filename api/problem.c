@@ -129,27 +129,51 @@ void problem_errno(struct request *q, int r)
     }
 }
 
+static const struct engine_problem {
+    const char *type, *text;
+} engine_problems[] = {
+    [ENGINE_NOT_FOUND] = {"not-found", "there is no job with this id; it may have been "
+                                       "removed since"},
+    [ENGINE_FINAL] = {"already-final", "the job has ended and does not change any more"},
+    [ENGINE_STOPPING] = {"conflict", "the job is being stopped"},
+    [ENGINE_CONFLICT] = {"conflict", "this is not possible in the job's present state"},
+    [ENGINE_FULL] = {"busy", "too many requests or jobs wait already; try again"},
+    [ENGINE_UNWRITABLE] = {"unwritable", "the store cannot be written at the moment: disk "
+                                         "full or read-only; nothing was changed"},
+    [ENGINE_DRAINING] = {"draining", "the daemon is about to stop; try again when it is "
+                                     "back"},
+    [ENGINE_SUPERSEDED] = {"superseded", "the lease is over, or another worker has the job "
+                                         "by now; nothing was changed"},
+    [ENGINE_KEY_REUSED] = {"key-reused", "this Idempotency-Key came with another request; "
+                                         "take a new one"},
+};
+
+/* NULL for what is none. */
+static const struct engine_problem *find_engine_problem(int r)
+{
+    if (r < 0 || r >= (int)(sizeof engine_problems / sizeof *engine_problems) ||
+        engine_problems[r].type == NULL)
+        return NULL;
+    return &engine_problems[r];
+}
+
+void problem_put_engine(struct buf *b, int r)
+{
+    const struct engine_problem *known = find_engine_problem(r);
+    const char *text = known != NULL ? known->text : err_text(r < 0 ? r : -EPROTO);
+
+    put_head(b, wire_problem_find(known != NULL ? known->type : "internal"));
+    buf_puts(b, ",\"detail\":");
+    buf_put_json(b, text, strlen(text));
+    buf_putc(b, '}');
+}
+
 void problem_engine(struct request *q, int r, const struct job *job)
 {
-    static const struct {
-        const char *type, *text;
-    } answers[] = {
-        [ENGINE_NOT_FOUND] = {"not-found", "there is no job with this id; it may have been "
-                                           "removed since"},
-        [ENGINE_FINAL] = {"already-final", "the job has ended and does not change any more"},
-        [ENGINE_STOPPING] = {"conflict", "the job is being stopped"},
-        [ENGINE_CONFLICT] = {"conflict", "this is not possible in the job's present state"},
-        [ENGINE_FULL] = {"busy", "too many requests or jobs wait already; try again"},
-        [ENGINE_UNWRITABLE] = {"unwritable", "the store cannot be written at the moment: disk "
-                                             "full or read-only; nothing was changed"},
-        [ENGINE_DRAINING] = {"draining", "the daemon is about to stop; try again when it is "
-                                         "back"},
-        [ENGINE_KEY_REUSED] = {"key-reused", "this Idempotency-Key came with another request; "
-                                             "take a new one"},
-    };
+    const struct engine_problem *known = find_engine_problem(r);
 
-    if (r < 0 || r >= (int)(sizeof answers / sizeof *answers) || answers[r].type == NULL)
+    if (known == NULL)
         problem_errno(q, r < 0 ? r : -EPROTO);
     else
-        answer(q, answers[r].type, answers[r].text, NULL, 0, job);
+        answer(q, known->type, known->text, NULL, 0, job);
 }

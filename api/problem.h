@@ -25,6 +25,8 @@ struct problem_error {
 };
 /* A problem object without what belongs to a whole answer, for an item of a batch. */
 void problem_put_item(struct buf *b, const char *type, const struct problem_error *error);
+/* The same for an answer of the engine: positive, or a negative errno. */
+void problem_put_engine(struct buf *b, int answer);
 /* The same as an answer, with several places. */
 void problem_list(struct request *q, const char *type, const struct problem_error *errors,
                   unsigned count, const char *fmt, ...) __attribute__((format(printf, 5, 6)));

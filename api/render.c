@@ -1,11 +1,16 @@
 #include "api/render.h"
 
 #include "base/buf.h"
+#include "base/own.h"
 #include "base/str.h"
+#include "jobs/document.h"
 #include "jobs/engine.h"
+#include "jobs/spec_parts.h"
 
 #include <stdio.h>
 #include <string.h>
+
+OWN_DEFINE(json_t, json_decref);
 
 /* What a document without a timeout means; the row "timeout" in jobs/spec_table.c. */
 #define TIMEOUT_DEFAULT "\"1h\""
@@ -90,79 +95,34 @@ static void put_tags(struct buf *b, const char *tags)
     buf_putc(b, ']');
 }
 
-/* ------------------------------------------------------------------------- the document
- *
- * It was written by us, compact and checked, so its members can be copied as they are. Reading
- * it into a tree and writing it again would cost more than all the rest of a job. */
-
-/* Behind the string that begins at p (a quote). */
-static const char *skip_string(const char *p)
-{
-    for (p++; *p != '\0' && *p != '"'; p++)
-        if (*p == '\\' && p[1] != '\0')
-            p++;
-    return *p == '"' ? p + 1 : p;
-}
-
-/* Behind the value that begins at p. */
-static const char *skip_value(const char *p)
-{
-    unsigned depth = 0;
-
-    while (*p != '\0') {
-        if (*p == '"') {
-            p = skip_string(p);
-            if (depth == 0)
-                return p;
-            continue;
-        }
-        if (depth == 0 && (*p == ',' || *p == '}'))
-            return p;
-        if (*p == '{' || *p == '[')
-            depth++;
-        if (*p == '}' || *p == ']') {
-            p++;
-            if (--depth == 0)
-                return p;
-            continue;
-        }
-        p++;
-    }
-    return p;
-}
-
-static bool key_is(const char *key, size_t len, const char *word)
-{
-    return strlen(word) == len && memcmp(key, word, len) == 0;
-}
+/* ------------------------------------------------------------------------- the document */
 
 /* The members that render_job writes itself, from the row. */
-static bool is_column(const char *key, size_t len)
+static bool is_column(const struct document_member *member)
 {
     static const char *const columns[] = {"name", "queue", "priority", "key", "tags"};
 
     for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
-        if (key_is(key, len, columns[i]))
+        if (document_key_is(member, columns[i]))
             return true;
     return false;
 }
 
+static void put_member(struct buf *b, const struct document_member *member)
+{
+    buf_puts(b, ",\"");
+    buf_put(b, member->key, (size_t)(member->value - member->key) + member->value_len);
+}
+
 static void put_document(struct buf *b, const char *document)
 {
+    struct document_member member;
     bool timeout = false;
 
-    for (const char *p = document; p != NULL && (*p == '{' || *p == ',') && p[1] == '"';) {
-        const char *member = p + 1, *colon = skip_string(member);
-
-        if (*colon != ':')
-            break;
-        size_t key_len = (size_t)(colon - member) - 2;
-        p = skip_value(colon + 1);
-        timeout = timeout || key_is(member + 1, key_len, "timeout");
-        if (is_column(member + 1, key_len))
-            continue;
-        buf_putc(b, ',');
-        buf_put(b, member, (size_t)(p - member));
+    while (document != NULL && document_next(&document, &member)) {
+        timeout = timeout || document_key_is(&member, "timeout");
+        if (!is_column(&member))
+            put_member(b, &member);
     }
     if (!timeout)
         put_raw(b, "timeout", TIMEOUT_DEFAULT);
@@ -190,6 +150,7 @@ void render_job(struct buf *b, const struct job *job)
     put_time(b, "run_at", job->run_at_ms);
     put_time(b, "started_at", job->started_at_ms);
     put_time(b, "finished_at", job->finished_at_ms);
+    put_time(b, "lease_until", job->lease_until_ms);
     put_raw(b, "result", job->result);
     put_text(b, "error", job->error);
     put_bool(b, "dead_letter", job->dead_letter);
@@ -214,6 +175,74 @@ void render_attempt(struct buf *b, const struct attempt_record *a)
     put_raw(b, "result", a->result);
     put_text(b, "error", a->error);
     buf_putc(b, '}');
+}
+
+/* The long way, for a document whose keys are written with escapes. */
+static void put_payload_parsed(struct buf *b, const char *document)
+{
+    OWN(json_decref) json_t *json = json_loads(document, JSON_ALLOW_NUL, NULL);
+    json_t *payload = json_object_get(json_object_get(json, "worker"), "payload");
+
+    put_key(b, "payload");
+    if (payload == NULL)
+        buf_puts(b, "null");
+    else if (spec_json_put(b, payload) < 0)
+        b->failed = true;
+}
+
+static void put_payload(struct buf *b, const char *document)
+{
+    struct document_member worker, payload;
+    bool found = document_find(document, "worker", &worker);
+
+    if (found && document_find(worker.value, "payload", &payload))
+        put_member(b, &payload);
+    else if (found && memchr(worker.value, '\\', worker.value_len) == NULL)
+        put_raw(b, "payload", NULL);
+    else
+        put_payload_parsed(b, document);
+}
+
+void render_lease(struct buf *b, const struct lease *lease, int64_t now_ms)
+{
+    static const char *const names[] = {"name", "queue", "key", "tags"};
+    struct document_member member;
+
+    buf_puts(b, "{\"id\":");
+    buf_put_u64(b, lease->id);
+    put_u64(b, "fence", lease->fence);
+    put_u64(b, "attempt", lease->attempt);
+    put_u64(b, "crashes", lease->crashes);
+    put_time(b, "lease_until", lease->until_ms);
+    render_seconds(b, "lease_seconds", lease->until_ms - now_ms);
+    put_time(b, "deadline", lease->deadline_ms);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (document_find(lease->spec, names[i], &member))
+            put_member(b, &member);
+    put_payload(b, lease->spec);
+    buf_putc(b, '}');
+}
+
+void render_seconds(struct buf *b, const char *key, int64_t ms)
+{
+    put_key(b, key);
+    ms = ms > 0 ? ms : 0;
+    buf_put_i64(b, ms / 1000);
+    buf_putf(b, ".%03d", (int)(ms % 1000));
+}
+
+void render_lease_told(struct buf *b, const struct lease_word *word, int64_t now_ms, bool drain)
+{
+    if (word->renew) {
+        put_time(b, "lease_until", word->until_ms);
+        render_seconds(b, "lease_seconds", word->until_ms - now_ms);
+        put_bool(b, "stop", word->stop);
+        put_bool(b, "drain", drain);
+        return;
+    }
+    put_text(b, "state", job_state_name(word->state));
+    if (word->run_at_ms != 0)
+        put_time(b, "run_at", word->run_at_ms);
 }
 
 void render_queue(struct buf *b, const struct queue_view *queue)
@@ -264,6 +293,7 @@ void render_job_tag(const struct job *job, char ret[RENDER_TAG_BYTES])
     hash = mix(hash, (uint64_t)job->run_at_ms);
     hash = mix(hash, (uint64_t)job->started_at_ms);
     hash = mix(hash, (uint64_t)job->finished_at_ms);
+    hash = mix(hash, (uint64_t)job->lease_until_ms);
     hash = mix(hash, (uint64_t)(uint32_t)job->priority);
     snprintf(ret, RENDER_TAG_BYTES, "\"%016llx\"", (unsigned long long)hash);
 }

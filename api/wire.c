@@ -18,6 +18,7 @@ static const struct wire_problem problems[] = {
     {"method-not-allowed", 405, 2, "The path does not know this method"},
     {"timeout", 408, 75, "The request took too long to arrive"},
     {"conflict", 409, 5, "Not possible in the present state"},
+    {"superseded", 409, 5, "The lease is over"},
     {"already-final", 409, 5, "The job has ended"},
     {"body-too-large", 413, 2, "The body is too large"},
     {"unsupported-media-type", 415, 2, "The body is of a kind that is not read here"},

@@ -44,7 +44,7 @@ struct conf {
     int64_t keep_succeeded_ms, keep_failed_ms, keep_cancelled_ms; /* 0 = for ever */
     /* [exec] [http] [file] */
     uint64_t readers;
-    uint64_t exec_concurrency, http_concurrency, file_concurrency;
+    uint64_t exec_concurrency, http_concurrency, file_concurrency, worker_concurrency;
     bool exec_cgroups, exec_limits_optional;
     char **http_allow;
     uint64_t http_response_bytes;

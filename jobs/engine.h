@@ -22,10 +22,10 @@
  * an attempt that was started ends before engine_drain returns, and nothing of it is left (K1
  * of kind.h). E5  a waiter sees the end: it is in the table before it reads the store.
  *
- * What a crash leaves behind: jobs that are running in the store. The next engine takes them
- * back in its first rounds, counts the crash, and gives the attempt back; the kinds have killed
- * what was left of it before (kinds_open). Time for that is as the jobs that live, not as the
- * history. Threads and locks stand in engine_internal.h.
+ * What a crash leaves behind: jobs that are running in the store. Those that workers lease stay
+ * with them; the others the next engine takes back in its first rounds, counts the crash, and
+ * gives the attempt back; the kinds have killed what was left of it before (kinds_open). Time
+ * for that is as the jobs that live, not as the history. Threads and locks stand in engine_internal.h.
  *
  * Every call here parks the calling task until its answer is durable, unless it says otherwise.
  * They answer 0 (ENGINE_OK), another positive enum engine_answer, or a negative errno. */
@@ -178,6 +178,8 @@ struct lease_list {
  * given goes back. */
 int engine_lease(struct engine *engine, const char *const *queues, uint32_t queues_count,
                  uint32_t max, uint64_t wait_until_ns, struct lease_list *ret);
+/* Back to their queues: of a worker that went before it heard of them. */
+void engine_lease_return(struct engine *engine, const struct lease_list *list);
 void lease_list_deinit(struct lease_list *list);
 
 /* What a worker says about one of its jobs, and what it is told. */

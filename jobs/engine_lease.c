@@ -128,17 +128,18 @@ static void withdraw(struct engine *e, struct asker *asker)
 }
 
 /* Back to their queues, as if they had never been asked for but for the fence. */
-static void give_back(struct engine *e, const struct lease *leases, size_t count)
+void engine_lease_return(struct engine *e, const struct lease_list *list)
 {
-    struct lease_word *words = calloc(count, sizeof *words);
+    struct lease_word *words = list->count ? calloc(list->count, sizeof *words) : NULL;
     bool drain;
 
-    for (size_t i = 0; words && i < count; i++)
-        words[i] = (struct lease_word){
-            .id = leases[i].id, .fence = leases[i].fence, .outcome = {.kind = OUTCOME_SNOOZED}};
-    /* If that fails they come back when their leases end. */
-    if (words)
-        (void)engine_lease_tell(e, words, count, &drain);
+    if (!words)
+        return; /* without memory they come back when their leases end */
+    for (size_t i = 0; i < list->count; i++)
+        words[i] = (struct lease_word){.id = list->items[i].id,
+                                       .fence = list->items[i].fence,
+                                       .outcome = {.kind = OUTCOME_SNOOZED}};
+    (void)engine_lease_tell(e, words, list->count, &drain);
     free(words);
 }
 
@@ -213,8 +214,7 @@ int engine_lease(struct engine *e, const char *const *queues, uint32_t queues_co
     if (r == ENGINE_OK && list.count == 0 && is_draining(e))
         r = ENGINE_DRAINING;
     if (r != ENGINE_OK) {
-        if (list.count)
-            give_back(e, list.items, list.count);
+        engine_lease_return(e, &list);
         lease_list_deinit(&list);
         return r;
     }
