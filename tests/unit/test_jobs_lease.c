@@ -108,9 +108,9 @@ END_TEST
 
 START_TEST(a_queue_at_its_limit_or_paused_gives_nothing)
 {
-    struct core_input limit = {.kind = INPUT_QUEUE_SET, .queue = {"q", 1, -1}};
-    struct core_input pause = {.kind = INPUT_QUEUE_SET, .queue = {"q", 0, 1}};
-    struct core_input go_on = {.kind = INPUT_QUEUE_SET, .queue = {"q", -1, 0}};
+    struct core_input limit = {.kind = INPUT_QUEUE_SET, .queue = {"q", 1, -1, -1}};
+    struct core_input pause = {.kind = INPUT_QUEUE_SET, .queue = {"q", 0, -1, 1}};
+    struct core_input go_on = {.kind = INPUT_QUEUE_SET, .queue = {"q", -1, -1, 0}};
 
     play_begin(&wide);
     for_worker("q");
