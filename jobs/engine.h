@@ -25,7 +25,8 @@
  * What a crash leaves behind: jobs that are running in the store. Those that workers lease stay
  * with them; the others the next engine takes back in its first rounds, counts the crash, and
  * gives the attempt back; the kinds have killed what was left of it before (kinds_open). Time
- * for that is as the jobs that live, not as the history. Threads and locks stand in engine_internal.h.
+ * for that is as the jobs that live, not as the history. Threads and locks stand in
+ * engine_internal.h.
  *
  * Every call here parks the calling task until its answer is durable, unless it says otherwise.
  * They answer 0 (ENGINE_OK), another positive enum engine_answer, or a negative errno. */

@@ -135,7 +135,7 @@ commands() {
     bench "${id}_cpu_per_10k" "$(median "$id.cpu")" s
 }
 
-# The cheapest jobs there are, from submission to end.
+# The cheapest jobs that the daemon runs itself, from submission to end.
 nothing() {
     wanted e2e_http || return 0
     start STINTD_HTTP_CONCURRENCY=64
@@ -146,7 +146,24 @@ nothing() {
     done
     stop
     bench e2e_http "$(median e2e_http)" jobs/s
-    bench cpu_per_10k "$(median e2e_http.cpu)" s
+    bench e2e_http_cpu_per_10k "$(median e2e_http.cpu)" s
+}
+
+# Jobs that do nothing at all: submitted, leased by workers and completed, all in batches.
+workers() {
+    wanted e2e_noop || return 0
+    start
+    for _ in $(seq "$rounds"); do
+        floor sqlite:500
+        "$build/tests/bench/http_workers" -to "$socket" -pid "$daemon" -seconds "$seconds" \
+            >"$scratch/out"
+        value rate | note e2e_noop
+        value cpu_s_10k | note e2e_noop.cpu
+    done
+    stop
+    floor_tell sqlite_500 1/s
+    bench e2e_noop "$(median e2e_noop)" jobs/s sqlite_500
+    bench cpu_per_10k "$(median e2e_noop.cpu)" s
 }
 
 latency() {
@@ -192,6 +209,7 @@ submit submit_batch_100 sqlite:100 -connections 4 -batch 100
 commands 16 "$exec_jobs"
 commands 64 "$exec_jobs"
 nothing
+workers
 latency http ""
 latency exec _exec
 rest
