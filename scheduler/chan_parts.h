@@ -114,4 +114,9 @@ static inline int chan_take(struct chan *c, void *ret_element, struct wait **ret
     return 0;
 }
 
+/* The channels of a parked select, from the object of its wait, into ret (CHAN_SELECT_MAX); 0
+ * when it has none, or its frame cannot be read. */
+struct reach;
+unsigned select_channels(const struct reach *r, const void *object, const struct chan **ret);
+
 #endif

@@ -74,7 +74,8 @@ struct task {
     uint8_t lane;          /* own; of the blocking call */
     _Atomic uint8_t state; /* enum task_state, for reports */
     bool background;
-    bool outside; /* parked where something outside can wake it; counted in a processor */
+    bool outside;       /* parked where something outside can wake it; counted in a processor */
+    _Atomic bool timed; /* parked with a deadline */
     const char *_Atomic group_name;
     struct sanitizer sanitizer;
 };
@@ -102,7 +103,9 @@ struct thread {
     struct list spare_link;                            /* guarded by idle_lock */
     struct list all_link;                              /* guarded by threads_lock */
     pthread_t id;
-    bool main; /* the caller of scheduler_run */
+    bool main;           /* the caller of scheduler_run */
+    char *_Atomic frame; /* what lies below it on its stack is the scheduler's */
+    uintptr_t stack_low; /* the monitor's note; 0 = not known yet */
     uint32_t tid;
     struct trace_ring *_Atomic trace; /* NULL before the first event */
     stack_t old_altstack;
@@ -196,6 +199,15 @@ static inline void look_end(void)
     atomic_fetch_sub(&sched.foreign, 1);
 }
 
+/* Plain fields of a descriptor are its owner's, who may write them just now: for reports. */
+#if defined(__clang__)
+#define SANITIZER_GLANCE __attribute__((no_sanitize("address", "thread"), noinline))
+#else
+#define SANITIZER_GLANCE __attribute__((no_sanitize_address, no_sanitize_thread, noinline))
+#endif
+/* dump.c. true: it is parked where something outside may wake it. */
+bool sleeps_outside(const struct task *t);
+
 /* The calling OS thread if it is ours, else NULL. Out of line and in a file of its own: the
  * compiler may keep neither the value nor the address over a switch. */
 struct thread *thread_self(void);
@@ -224,12 +236,16 @@ struct processor *processor_self(void);
 void task_slabs_free(void);
 /* Calls fn for each descriptor that was ever used, free ones included. */
 void task_each(void (*fn)(struct task *t, void *ctx), void *ctx);
+/* Calls fn for the memory that descriptors lie in. */
+void task_slabs_each(void (*fn)(void *ctx, const void *at, size_t bytes), void *ctx);
 
 /* group.c */
 /* Makes t the member of a group without an owner, before anything runs. */
 void group_root(struct group *g, struct task *t);
 /* The last of t, on the scheduler's stack: leaves its group and is freed. */
 void group_member_ended(struct processor *p, struct task *t, int result);
+/* Cancels the group with reason, which becomes its result unless it has one. */
+void group_fail(struct group *g, int reason);
 
 /* wait.c */
 struct wait_timer {
@@ -274,6 +290,12 @@ int wait_park_until(struct wait *w, _Atomic uint32_t *lock, const char *reason,
 bool wait_finish(struct task *t, uint64_t epoch, int result);
 /* Ends the present wait of t, if it may be cancelled, with reason; makes t runnable. */
 void wait_cancel(struct task *t, int reason);
+/* true: t is parked, and nobody has ended its wait yet. */
+bool wait_sleeps(const struct task *t, uint64_t *ret_epoch);
+/* Claims the wait of that epoch of t if it may be cancelled. t stays parked, and nobody else
+ * can end its wait, until wait_let_go. */
+bool wait_seize(struct task *t, uint64_t epoch);
+void wait_let_go(struct task *t, uint64_t epoch, int result);
 /* {task, low bits of epoch} in one word, for an object with room for one waiter. Never 0 or 1.
  */
 uintptr_t wait_tag(const struct wait *w);

@@ -1,7 +1,30 @@
-/* deadlock.c: all asleep. Looked at by the last processor that goes idle: no task runs or can
- * run, none is in a blocking call, none waits for something outside (a descriptor, an event
- * that a foreign thread may set), and no timer ticks but those in the background. Counters are
- * raised before a task can be gone and lowered after it stands in a queue. */
+/* deadlock.c: tasks that nothing will ever wake. Four levels, from the surest to the vaguest:
+ *
+ *   0  all asleep (here): looked at by the last processor that goes idle. No task runs or can
+ *      run, none is in a blocking call, none waits for something outside (a descriptor, an
+ *      event that a foreign thread may set), and no timer ticks but those in the background.
+ *      Counters are raised before a task can be gone and lowered after it stands in a queue.
+ *      Told, and everything is cancelled with -EDEADLK.
+ *   1  a cycle of owners (suspects.c): mutexes have one, groups have members. Exact, and found
+ *      whatever else runs.
+ *   2  a part that only its own members could wake (suspects.c, memory.c): beside a ticker, a
+ *      listener and any number of healthy tasks. A live task keeps alive what it can name, not
+ *      what is merely in the same process.
+ *   3  who has slept for long without a deadline (scheduler_sleepers): a table, no verdict.
+ *
+ * Levels 1 and 2 are the monitor's (partial.c); they tell, and fail the groups of those tasks
+ * that do not just wait for their own members, so the error rises through the ordinary results
+ * and everything around goes on.
+ *
+ * Alive without a question: who has a deadline, or a deadline above; who is in the background;
+ * who waits for an event, a descriptor, a place in a blocking lane, or selects no channel at
+ * all, which is how to wait for being cancelled. Between scheduler_outside_begin and _end
+ * everything that owners do not decide is alive.
+ *
+ * What was rejected: capabilities that the program declares for each channel, as they are sound
+ * in busy programs too, but a deadlock comes from what nobody thought of declaring; stopping
+ * threads by signals (EINTR in every library); a copy of the process by fork (milliseconds for
+ * page tables, and the registers of running tasks are lost as well). */
 #include "base/buf.h"
 #include "base/io.h"
 #include "scheduler/monitor.h"

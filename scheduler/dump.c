@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "scheduler/core.h"
+#include "scheduler/monitor.h"
 #include "scheduler/wait.h"
 
 #include <string.h>
@@ -26,13 +27,7 @@ struct trace {
 /* Follows the frame pointers of a stack that nobody runs on. It may begin to run meanwhile:
  * every address is checked against the stack's bounds, and the caller throws the result away
  * when the wait word has changed. */
-#if defined(__clang__)
-__attribute__((no_sanitize("address", "thread"), noinline))
-#else
-__attribute__((no_sanitize_address, no_sanitize_thread, noinline))
-#endif
-static void
-walk(const struct task *t, char *stack, struct trace *ret)
+SANITIZER_GLANCE static void walk(const struct task *t, char *stack, struct trace *ret)
 {
     uintptr_t low = (uintptr_t)stack_base(stack) + STACK_GUARD_BYTES;
     uintptr_t high = (uintptr_t)stack_base(stack) + stack_bytes(t->stack_class);
@@ -75,9 +70,13 @@ static void put_trace(struct buf *b, const struct task *t)
     buf_putc(b, '\n');
 }
 
-static void put_task(struct task *t, void *ctx)
+SANITIZER_GLANCE bool sleeps_outside(const struct task *t)
 {
-    struct buf *b = ctx;
+    return t->outside;
+}
+
+void dump_task(struct buf *b, const struct task *t)
+{
     unsigned state = get_relaxed(&t->state);
     const char *reason = get_relaxed(&t->wait_reason);
 
@@ -93,6 +92,11 @@ static void put_task(struct task *t, void *ctx)
     buf_putf(b, ", group \"%s\", spawned at %s%s\n", get_relaxed(&t->group_name),
              get_relaxed(&t->site), t->background ? ", background" : "");
     put_trace(b, t);
+}
+
+static void put_task(struct task *t, void *ctx)
+{
+    dump_task(ctx, t);
 }
 
 void scheduler_dump(struct buf *ret)

@@ -73,15 +73,18 @@ void group_cancel(struct group *g, int reason)
     spin_unlock(&g->lock);
 }
 
-static void deadline_passed(struct timer *timer)
+void group_fail(struct group *g, int reason)
 {
-    struct group *g = container_of(timer, struct group_timer, timer)->group;
-
     spin_lock(&g->lock);
     if (g->result == 0)
-        g->result = -ETIMEDOUT;
-    cancel_locked(g, -ETIMEDOUT, 0);
+        g->result = reason;
+    cancel_locked(g, reason, 0);
     spin_unlock(&g->lock);
+}
+
+static void deadline_passed(struct timer *timer)
+{
+    group_fail(container_of(timer, struct group_timer, timer)->group, -ETIMEDOUT);
 }
 
 static void group_init(struct group *g, const char *name, struct task *owner)
@@ -156,11 +159,11 @@ static int wait_locked(struct group *g, uint32_t what, bool shielded, uint64_t d
     w.index = what;
     list_push_back(&g->waiters, &w.link);
     if (!shielded)
-        r = wait_park(&w, &g->lock, reason, g->name, deadline_ns);
+        r = wait_park(&w, &g->lock, reason, g, deadline_ns);
     else if (deadline_ns > 0)
-        r = wait_park_until(&w, &g->lock, reason, g->name, deadline_ns);
+        r = wait_park_until(&w, &g->lock, reason, g, deadline_ns);
     else
-        r = wait_park_shielded(&w, &g->lock, reason, g->name);
+        r = wait_park_shielded(&w, &g->lock, reason, g);
     spin_lock(&g->lock);
     list_remove(&w.link);
     return r;

@@ -158,13 +158,14 @@ static void tick(void)
     bool more;
 
     set_relaxed(&sched.coarse_ns, now);
+    bool doubt = partial_look(now);
     if (!all_idle()) {
         self.idle_ticks = self.trim_ticks = 0;
         look_at_processors(now);
         look_at_poller(now);
         trim(now);
         futex_wait(&monitor_word, MONITOR_TICKS, TICK_BUSY_NS);
-    } else if (wake_a_sleeper() || ++self.idle_ticks < IDLE_TICKS_MAX) {
+    } else if (wake_a_sleeper() || doubt || ++self.idle_ticks < IDLE_TICKS_MAX) {
         futex_wait(&monitor_word, MONITOR_TICKS, TICK_IDLE_NS);
     } else {
         more = trim(now);
@@ -193,4 +194,5 @@ void monitor_stop(void)
     atomic_store(&monitor_word, MONITOR_STOPS);
     futex_wake(&monitor_word, 1);
     pthread_join(self.thread, NULL);
+    partial_end();
 }

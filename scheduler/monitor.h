@@ -26,4 +26,15 @@ static inline void monitor_notice(void)
 bool deadlock_found(void);
 void deadlock_tell(void);
 
+/* partial.c; the monitor's */
+/* Looks, when it is time to, for tasks that can only be woken by each other, tells of them and
+ * fails their groups. true: it wants to look again soon, even if nothing runs. */
+bool partial_look(uint64_t now_ns);
+/* When the monitor has ended. */
+void partial_end(void);
+
+/* dump.c: the lines of one task. */
+struct buf;
+void dump_task(struct buf *ret, const struct task *t);
+
 #endif

@@ -42,6 +42,10 @@ struct scheduler_options {
      * error and scheduler_run returns -EDEADLK. */
     void (*deadlock)(void *ctx, const char *report);
     void *deadlock_ctx;
+    /* A part of the tasks may be dead while others live: tasks that slept that long and that
+     * nobody who may run can wake are told in the same way, and their groups fail with
+     * -EDEADLK. 0 = 500; UINT32_MAX: it is not looked for. */
+    uint32_t deadlock_ms;
 };
 
 /* Runs fn(arg) as the root task on the calling thread and as many more as there are processors;
@@ -78,6 +82,11 @@ struct buf;
 /* A line a task: id, name, state, what it waits for and how long, group, spawn site, and the
  * backtrace of parked ones; then a line a processor. Any thread. */
 void scheduler_dump(struct buf *ret);
+
+/* Tasks that have slept for at least ns without a deadline, on something inside the program: a
+ * line for each place where such tasks were spawned and what they wait for, with their number
+ * and the longest time. Information: a worker may wait for work all day. Any thread. */
+void scheduler_sleepers(struct buf *ret, uint64_t ns);
 
 /* "8 affinity, quota 1.5 -> 2": how the count of processors came about. Any thread. */
 unsigned scheduler_usable_cpus(void);

@@ -25,6 +25,7 @@
 
 #include "base/clock.h"
 #include "scheduler/core.h"
+#include "scheduler/reach.h"
 #include "scheduler/task.h"
 
 #define FEW 8
@@ -163,14 +164,29 @@ static void leave(struct selection *s, int winner)
             waiters_leave(&s->waits[i], &chan_at(s, i)->lock);
 }
 
+unsigned select_channels(const struct reach *r, const void *object, const struct chan **ret)
+{
+    struct selection s;
+    struct chan_case k;
+
+    if (!reach_peek(r, object, &s, sizeof s) || s.count > CHAN_SELECT_MAX)
+        return 0;
+    for (unsigned i = 0; i < s.count; i++) {
+        if (!reach_peek(r, &s.cases[s.order[i]], &k, sizeof k))
+            return 0;
+        ret[i] = k.chan;
+    }
+    return s.count;
+}
+
 static int park(struct selection *s, uint64_t deadline_ns)
 {
     enter(s);
 
     /* Without a channel no lock keeps the frame alive, so nothing of it may be used from there.
      */
-    int r = wait_park_with(&s->waits[0], s->count > 0 ? unlock_all : NULL, s, "select",
-                           s->cases, deadline_ns);
+    int r = wait_park_with(&s->waits[0], s->count > 0 ? unlock_all : NULL, s, "select", s,
+                           deadline_ns);
     int winner = r < 0 ? r : r >> 1;
 
     leave(s, winner);

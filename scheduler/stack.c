@@ -282,6 +282,16 @@ bool stack_trim(bool new_period)
     return more;
 }
 
+void stack_slabs_each(void (*fn)(void *ctx, const void *at, size_t bytes), void *ctx)
+{
+    for (unsigned i = 0; i < STACK_CLASSES; i++) {
+        spin_lock(&stores[i].lock);
+        for (const struct slab *slab = stores[i].slabs; slab != NULL; slab = slab->next)
+            fn(ctx, slab->base, SLAB_BYTES);
+        spin_unlock(&stores[i].lock);
+    }
+}
+
 void stack_slabs_free(void)
 {
     for (unsigned i = 0; i < STACK_CLASSES; i++) {

@@ -43,6 +43,8 @@ void stack_counts(uint64_t *ret_made, uint64_t *ret_stored);
 /* A new period begins: what now lies in the shared store untouched until the next call may go.
  * Gives back pages of such stacks, a bounded number a call. true: there is more to give. */
 bool stack_trim(bool new_period);
+/* Calls fn for the memory that stacks are cut from. Any thread. */
+void stack_slabs_each(void (*fn)(void *ctx, const void *at, size_t bytes), void *ctx);
 /* Unmaps all; no task may live. */
 void stack_slabs_free(void);
 

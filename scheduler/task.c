@@ -174,13 +174,26 @@ void task_slabs_free(void)
     store.free = (struct task_list){0};
 }
 
-void task_each(void (*fn)(struct task *t, void *ctx), void *ctx)
+/* Slabs go only when all is over, and their list grows only at its head. */
+static const struct task_slab *slabs_now(void)
 {
     spin_lock(&store.lock);
-    for (const struct task_slab *slab = store.slabs; slab != NULL; slab = slab->next)
+    const struct task_slab *slabs = store.slabs;
+    spin_unlock(&store.lock);
+    return slabs;
+}
+
+void task_each(void (*fn)(struct task *t, void *ctx), void *ctx)
+{
+    for (const struct task_slab *slab = slabs_now(); slab != NULL; slab = slab->next)
         for (unsigned i = 0; i < SLAB_TASKS; i++)
             fn(slab_task(slab, i), ctx);
-    spin_unlock(&store.lock);
+}
+
+void task_slabs_each(void (*fn)(void *ctx, const void *at, size_t bytes), void *ctx)
+{
+    for (const struct task_slab *slab = slabs_now(); slab != NULL; slab = slab->next)
+        fn(ctx, slab->tasks, (size_t)SLAB_TASKS * TASK_BYTES);
 }
 
 /* The switch off a task's stack: the only one, so that the jump at its end is predicted. */

@@ -70,6 +70,7 @@ int thread_adopt(void)
     if (m == NULL)
         return -ENOMEM;
     m->main = true;
+    atomic_store(&m->frame, __builtin_frame_address(0));
     m->id = pthread_self();
     m->place = PLACE_RUNNING;
     enlist(m);
@@ -81,6 +82,7 @@ static void *thread_main(void *arg)
 {
     struct thread *m = arg;
 
+    atomic_store(&m->frame, __builtin_frame_address(0));
     begin(m);
     thread_wait_token(m);
     thread_loop(m);

@@ -102,6 +102,25 @@ void wait_cancel(struct task *t, int reason)
         processor_ready(t);
 }
 
+bool wait_sleeps(const struct task *t, uint64_t *ret_epoch)
+{
+    uint64_t word = atomic_load(&t->wait);
+
+    *ret_epoch = epoch_of(word);
+    return (word & (PARKED | WON | READY)) == PARKED;
+}
+
+bool wait_seize(struct task *t, uint64_t epoch)
+{
+    return claim(t, epoch, PARKED | CANCELLABLE);
+}
+
+void wait_let_go(struct task *t, uint64_t epoch, int result)
+{
+    if (finish(t, epoch, result))
+        processor_ready(t);
+}
+
 uintptr_t wait_tag(const struct wait *w)
 {
     uint64_t low = w->epoch & ((UINT64_C(1) << TAG_BITS) - 1);
@@ -136,6 +155,7 @@ static bool commit(struct thread *m, struct task *t, void *arg)
     t->outside = park->outside && !t->background;
     if (t->outside)
         count_add(&counters->outside, 1);
+    set_relaxed(&t->timed, park->deadline_ns > 0);
     set_relaxed(&t->state, TASK_PARKED);
 
     bool again = (atomic_fetch_or(&t->wait, bits) & READY) != 0;
