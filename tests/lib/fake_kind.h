@@ -100,13 +100,24 @@ static inline int tell(void *arg)
     return 0;
 }
 
+/* Where stories are remembered: in memory, unless a test wants a file. */
+static bool story_on_disk;
+
+static inline void story_store_open(void)
+{
+    char why[STORE_WHY_BYTES] = "";
+    int r = story_on_disk ? store_open_sqlite(folder, &store, why) : store_open_memory(&store);
+
+    ck_assert_msg(r == 0, "%s", why);
+}
+
 static inline void story_run(unsigned processors, void (*fn)(void))
 {
     struct story story = {fn};
 
     log_setup(2, LOG_TEXT, LOG_ERROR);
     folder = folder_new();
-    ck_assert_int_eq(store_open_memory(&store), 0);
+    story_store_open();
     config = (struct kind_config){.state_dir = folder, .log_bytes_max = 1 << 20};
     options.store = store;
     options.kinds = &config;
