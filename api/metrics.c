@@ -201,6 +201,7 @@ static void put_scheduler(struct buf *b)
         {"processors_idle", "gauge", "Processors without work.", s.processors_idle},
         {"stacks", "gauge", "Stacks in use.", s.stacks_live},
         {"stacks_cached", "gauge", "Stacks kept for the next task.", s.stacks_cached},
+        {"stacks_canary", "gauge", "Stacks without a guard page.", s.stacks_canary},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         put_value(b, rows[i].name, rows[i].type, rows[i].help, rows[i].value);

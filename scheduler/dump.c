@@ -145,6 +145,7 @@ void scheduler_stats(struct scheduler_stats *ret)
     stack_counts(&made, &stored);
     s.stacks_cached += stored;
     s.stacks_live = made > s.stacks_cached ? made - s.stacks_cached : 0;
+    s.stacks_canary = stack_canaries();
     s.wakes = atomic_load(&sched.wakes);
     s.global_queue_len = atomic_load(&sched.global.len);
     s.threads = get_relaxed(&sched.threads_count);

@@ -3,7 +3,7 @@
 #include "scheduler/core.h"
 
 #include <signal.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -58,6 +58,12 @@ static void report(const struct task *t)
 
     ssize_t n = write(STDERR_FILENO, message, len);
     (void)n;
+}
+
+void overflow_end(const struct task *t)
+{
+    report(t);
+    abort();
 }
 
 static bool is_overflow(const struct task *t, const char *address)

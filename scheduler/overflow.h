@@ -12,4 +12,8 @@ void overflow_stop(void);
 void overflow_thread_begin(struct thread *m);
 void overflow_thread_end(struct thread *m);
 
+struct task;
+/* The canary below the stack of t is gone: says whose it was, and ends the process. */
+void overflow_end(const struct task *t) __attribute__((noreturn));
+
 #endif

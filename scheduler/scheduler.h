@@ -70,6 +70,7 @@ struct scheduler_stats {
     uint64_t run_queue_len, global_queue_len;
     uint64_t threads, threads_spare, threads_blocked, processors, processors_idle;
     uint64_t stacks_live, stacks_cached;
+    uint64_t stacks_canary; /* without a guard page: vm.max_map_count is used up */
     uint64_t stall_ns; /* longest time for which a processor now has had work and picked none */
 };
 

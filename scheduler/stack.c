@@ -2,7 +2,7 @@
 
 #include "base/buf.h"
 #include "base/io.h"
-#include "scheduler/sanitizer.h"
+#include "scheduler/core.h"
 #include "scheduler/wait.h"
 
 #include <errno.h>
@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
@@ -21,8 +22,6 @@
 #define MAPS_DEFAULT 65530
 #define MAPS_RESERVE 4096
 #define TRIM_AT_ONCE 64
-
-enum guard { GUARD_UNKNOWN, GUARD_LIGHT, GUARD_MPROTECT };
 
 struct slab {
     struct slab *next;
@@ -41,8 +40,10 @@ struct store {
 };
 
 static struct store stores[STACK_CLASSES];
-static _Atomic int guard_mode;
+static _Atomic int guard_best; /* enum stack_guards */
+static _Atomic int guard_mode; /* likewise + 1; 0 = not known yet */
 static _Atomic int64_t mprotect_budget;
+static _Atomic uint64_t canaries;
 
 size_t stack_bytes(unsigned class)
 {
@@ -60,15 +61,35 @@ static int64_t maps_max(void)
     return n;
 }
 
+void stack_guards_at_best(enum stack_guards best)
+{
+    atomic_store(&guard_best, best);
+    atomic_store(&guard_mode, 0);
+}
+
+uint64_t stack_canaries(void)
+{
+    return get_relaxed(&canaries);
+}
+
+/* Emulators answer 0 to advice that they do not know. A name that cannot be read is EFAULT; an
+ * empty one, as the page holds, would be ENOENT. */
+static bool guard_holds(char *page)
+{
+    return madvise(page, STACK_GUARD_BYTES, MADV_GUARD_INSTALL) == 0 &&
+           access(page, F_OK) < 0 && errno_now() == EFAULT;
+}
+
 /* Which guard this kernel offers. page is the guard of the first stack ever made. */
 static void guard_probe(char *page)
 {
-    int mode = GUARD_MPROTECT;
+    int mode = atomic_load(&guard_best);
 
-    if (SANITIZER_LIGHT_GUARDS && madvise(page, STACK_GUARD_BYTES, MADV_GUARD_INSTALL) == 0)
-        mode = GUARD_LIGHT;
-    atomic_store(&mprotect_budget, (maps_max() - MAPS_RESERVE) / 2);
-    atomic_store(&guard_mode, mode);
+    if (mode == STACK_GUARDS_LIGHT && (!SANITIZER_LIGHT_GUARDS || !guard_holds(page)))
+        mode = STACK_GUARDS_MPROTECT;
+    atomic_store(&mprotect_budget,
+                 mode == STACK_GUARDS_CANARY ? 0 : (maps_max() - MAPS_RESERVE) / 2);
+    atomic_store(&guard_mode, mode + 1);
 }
 
 static char *canary_write(char *stack)
@@ -77,14 +98,15 @@ static char *canary_write(char *stack)
 
     for (unsigned i = 0; i < CANARY_WORDS; i++)
         word[i] = CANARY;
+    atomic_fetch_add(&canaries, 1);
     return stack + STACK_CANARY_MARK;
 }
 
 static char *guard_set(char *stack)
 {
-    if (atomic_load(&guard_mode) == GUARD_UNKNOWN)
+    if (atomic_load(&guard_mode) == 0)
         guard_probe(stack);
-    if (atomic_load(&guard_mode) == GUARD_LIGHT &&
+    if (atomic_load(&guard_mode) == STACK_GUARDS_LIGHT + 1 &&
         madvise(stack, STACK_GUARD_BYTES, MADV_GUARD_INSTALL) == 0)
         return stack;
     if (atomic_fetch_sub(&mprotect_budget, 1) > 0 &&
@@ -93,7 +115,7 @@ static char *guard_set(char *stack)
     return canary_write(stack);
 }
 
-bool stack_is_whole(const char *stack)
+SANITIZER_LOCAL bool stack_is_whole(const char *stack)
 {
     const uint64_t *word = (const uint64_t *)(const void *)(stack - STACK_CANARY_MARK);
 
@@ -306,4 +328,5 @@ void stack_slabs_free(void)
         free(s->stacks);
         memset(s, 0, sizeof *s);
     }
+    atomic_store(&canaries, 0);
 }

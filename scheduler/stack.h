@@ -30,6 +30,9 @@ void stack_put(struct stack_cache *cache, unsigned class, char *stack);
 size_t stack_bytes(unsigned class); /* guard included */
 /* true unless the stack is guarded by a canary alone and something wrote over it. */
 bool stack_is_whole(const char *stack);
+/* For tests, before scheduler_run: as if the kernel offered nothing better. */
+enum stack_guards { STACK_GUARDS_LIGHT, STACK_GUARDS_MPROTECT, STACK_GUARDS_CANARY };
+void stack_guards_at_best(enum stack_guards best);
 static inline bool stack_has_canary(const char *stack)
 {
     return ((uintptr_t)stack & STACK_CANARY_MARK) != 0;
@@ -38,6 +41,8 @@ static inline char *stack_base(char *stack)
 {
     return stack_has_canary(stack) ? stack - STACK_CANARY_MARK : stack;
 }
+/* Stacks with a canary alone. Any thread. */
+uint64_t stack_canaries(void);
 /* Stacks cut from slabs so far, and those that lie in the shared store. Any thread. */
 void stack_counts(uint64_t *ret_made, uint64_t *ret_stored);
 /* A new period begins: what now lies in the shared store untouched until the next call may go.

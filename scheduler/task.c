@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "scheduler/core.h"
+#include "scheduler/overflow.h"
 #include "scheduler/probe.h"
 #include "scheduler/processor.h"
 #include "scheduler/switch.h"
@@ -202,7 +203,7 @@ void task_leave(struct task *t, task_commit_fn commit, void *arg)
     struct thread *m = get_relaxed(&t->thread);
 
     if (!stack_is_whole(get_relaxed(&t->stack)))
-        err_broken("stack overflow", get_relaxed(&t->site), 0);
+        overflow_end(t);
     set_relaxed(&m->commit, commit);
     set_relaxed(&m->commit_arg, arg);
     void *sp = m->sp;
@@ -215,6 +216,8 @@ static bool commit_end(struct thread *m, struct task *t, void *arg)
 {
     struct processor *p = get_relaxed(&m->processor);
 
+    if (!stack_is_whole(get_relaxed(&t->stack)))
+        overflow_end(t);
     sanitizer_give(stack_base(get_relaxed(&t->stack)));
     stack_put(&p->stacks, t->stack_class, get_relaxed(&t->stack));
     set_relaxed(&t->stack, NULL);

@@ -1,0 +1,207 @@
+/* The three ways to guard a stack, the better two left out in turn: each names who used up its
+ * stack, and lets the others work on. */
+#include "scheduler/chan.h"
+#include "scheduler/sanitizer.h"
+#include "scheduler/stack.h"
+
+#include "tests/lib/scheduled.h"
+
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* The sanitizers have handlers and stacks of their own for faults. */
+#if defined(SANITIZER_ASAN) || defined(SANITIZER_TSAN)
+#define FAULTS_ARE_OURS false
+#else
+#define FAULTS_ARE_OURS true
+#endif
+
+enum { SMALL_BYTES = 16384, FRAME_BYTES = 256, SAID_BYTES = 4096, CROWD = 2000 / SLOWDOWN };
+
+static uint64_t canaries_now(void)
+{
+    struct scheduler_stats stats;
+
+    scheduler_stats(&stats);
+    return stats.stacks_canary;
+}
+
+/* ---- who digs too deep ---- */
+
+static int park_a_while(void *arg)
+{
+    return chan_recv(arg, NULL, 0);
+}
+
+/* Goes down by at least that many bytes, all of them written to. */
+static __attribute__((noinline)) int dig(const char *top, size_t bytes)
+{
+    char frame[FRAME_BYTES];
+
+    memset(frame, 1, sizeof frame);
+    __asm__ volatile("" : : "r"(frame) : "memory");
+    return top - frame < (ptrdiff_t)bytes ? dig(top, bytes) + frame[0] : 0;
+}
+
+/* As far as just below its stack, where a canary would stand, and back. */
+static int dig_and_return(void *arg)
+{
+    char top = 0;
+
+    (void)arg;
+    dig(&top, SMALL_BYTES);
+    return 0;
+}
+
+static int dig_and_yield(void *arg)
+{
+    char top = 0;
+
+    (void)arg;
+    dig(&top, SMALL_BYTES);
+    return task_yield();
+}
+
+/* The stack below the digger's is another task's. */
+static int run_digger(void *arg)
+{
+    const task_fn *fn = arg;
+    struct chan *gate = chan_new(0, 0);
+    struct group g;
+
+    group_open(&g, "diggers");
+    ck_assert_int_eq(group_go_stack(&g, park_a_while, gate, STACK_SMALL), 0);
+    ck_assert_int_eq(task_yield(), 0);
+    ck_assert_int_eq(group_go_stack(&g, *fn, NULL, STACK_SMALL), 0);
+    ck_assert_int_eq(task_yield(), 0);
+    chan_close(gate);
+    return group_join(&g);
+}
+
+/* What it says before it ends, in static memory; *ret_signal: by which signal. */
+static const char *digger_says(enum stack_guards best, task_fn fn, int *ret_signal)
+{
+    static char said[SAID_BYTES];
+    int ends[2], status;
+    size_t len = 0;
+    ssize_t n;
+
+    ck_assert_int_eq(pipe(ends), 0);
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+        dup2(ends[1], STDERR_FILENO);
+        stack_guards_at_best(best);
+        scheduled(1, run_digger, &fn);
+        _exit(0);
+    }
+    close(ends[1]);
+    while ((n = read(ends[0], said + len, sizeof said - 1 - len)) > 0)
+        len += (size_t)n;
+    said[len] = '\0';
+    close(ends[0]);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    *ret_signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    return said;
+}
+
+static void check_digger(enum stack_guards best, task_fn fn, const char *name, bool at_once)
+{
+    int signal;
+    const char *said = digger_says(best, fn, &signal);
+
+    ck_assert_msg(strstr(said, "stack overflow: task ") != NULL, "%s", said);
+    ck_assert_msg(strstr(said, name) != NULL, "%s", said);
+    ck_assert_msg(strstr(said, "spawned at " __FILE__ ":") != NULL, "%s", said);
+    ck_assert_msg(strstr(said, "its stack of 16 KiB") != NULL, "%s", said);
+    if (at_once)
+        ck_assert(signal == SIGSEGV || signal == SIGBUS);
+    else
+        ck_assert_int_eq(signal, SIGABRT);
+}
+
+START_TEST(a_guard_page_names_who_overflows_at_once)
+{
+    check_digger((enum stack_guards)_i, dig_and_return, "\"*fn\"", true);
+}
+END_TEST
+
+START_TEST(a_canary_names_who_overflowed_when_it_parks_or_ends)
+{
+    check_digger(STACK_GUARDS_CANARY, _i == 0 ? dig_and_yield : dig_and_return, "\"*fn\"",
+                 false);
+}
+END_TEST
+
+/* ---- who does not ---- */
+
+static int wait_for_all(void *arg)
+{
+    struct chan *gate = chan_new(0, 0);
+    uint64_t *ret_canaries = arg;
+    struct group g;
+
+    group_open(&g, "crowd");
+    for (int i = 0; i < CROWD; i++)
+        ck_assert_int_eq(group_go_stack(&g, park_a_while, gate, STACK_SMALL), 0);
+    group_policy(&g, GROUP_COLLECT);
+    let_others_run();
+    *ret_canaries = canaries_now();
+    chan_close(gate);
+    ck_assert_int_eq(group_join(&g), -EPIPE);
+    chan_free(gate);
+    return 0;
+}
+
+START_TEST(tasks_work_with_each_kind_of_guard)
+{
+    uint64_t canaries = 0;
+
+    stack_guards_at_best((enum stack_guards)_i);
+    scheduled(2, wait_for_all, &canaries);
+    if (_i == STACK_GUARDS_CANARY)
+        ck_assert_uint_ge(canaries, CROWD / 2); /* a stack a task that has run at all */
+    else
+        ck_assert_uint_eq(canaries, 0);
+    scheduled(2, wait_for_all, &canaries);
+}
+END_TEST
+
+START_TEST(a_whole_canary_is_told_from_a_broken_one)
+{
+    struct stack_cache cache = {.len = {0}};
+
+    stack_guards_at_best(STACK_GUARDS_CANARY);
+    char *stack = stack_get(&cache, STACK_SMALL);
+    ck_assert(stack_has_canary(stack));
+    ck_assert(stack_is_whole(stack));
+    for (int i = 0; i < 64; i++) {
+        stack_base(stack)[i] ^= 1;
+        ck_assert(!stack_is_whole(stack));
+        stack_base(stack)[i] ^= 1;
+    }
+    ck_assert(stack_is_whole(stack));
+    stack_slabs_free();
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("scheduler_stack");
+    TCase *tc = tcase_create("stack");
+
+    tcase_set_timeout(tc, 120);
+    if (FAULTS_ARE_OURS) {
+        tcase_add_loop_test(tc, a_guard_page_names_who_overflows_at_once, STACK_GUARDS_LIGHT,
+                            STACK_GUARDS_CANARY);
+        tcase_add_loop_test(tc, a_canary_names_who_overflowed_when_it_parks_or_ends, 0, 2);
+    }
+    tcase_add_loop_test(tc, tasks_work_with_each_kind_of_guard, STACK_GUARDS_LIGHT,
+                        STACK_GUARDS_CANARY + 1);
+    tcase_add_test(tc, a_whole_canary_is_told_from_a_broken_one);
+    suite_add_tcase(s, tc);
+    return scheduled_main(s);
+}
