@@ -57,21 +57,27 @@ bool sim_chance(struct sim *s, unsigned percent)
 
 /* ----- what is asked ----- */
 
-static struct commit_item *item_add(struct sim *s, enum core_input_kind kind)
+struct commit_item *sim_item_add(struct sim *s, struct core_input input)
 {
     struct commit_item *item = &s->items[s->items_len];
 
-    *item = (struct commit_item){.input = {.kind = kind}};
+    *item = (struct commit_item){.input = input};
     s->list[s->items_len] = item;
     s->item_attempts[s->items_len] = NULL;
+    s->item_workers[s->items_len] = NULL;
     s->item_keys[s->items_len] = -1;
     s->items_len++;
     return item;
 }
 
+static struct commit_item *item_add(struct sim *s, enum core_input_kind kind)
+{
+    return sim_item_add(s, (struct core_input){.kind = kind});
+}
+
 static void row_draw(struct sim *s, struct core_submission *sub, struct job *job)
 {
-    *job = (struct job){.kind = (enum job_kind)(1 + sim_below(s, 3)),
+    *job = (struct job){.kind = (enum job_kind)(1 + sim_below(s, 4)),
                         .priority = (int32_t)sim_below(s, 3) - 1,
                         .queue = (char *)sim_queues[sim_below(s, SIM_QUEUES)],
                         .key = (char *)lane_keys[sim_below(s, 5)],
@@ -85,6 +91,8 @@ static void row_draw(struct sim *s, struct core_submission *sub, struct job *job
         job->retry_until_at_ms = s->now_ms + (int64_t)sim_below(s, 8000);
     *sub = (struct core_submission){
         .job = job, .hold = sim_chance(s, 8), .relaxed = sim_chance(s, 20)};
+    if (job->kind == KIND_WORKER)
+        job->spec = (char *)(uintptr_t)sim_lease_document(s, &sub->usual);
 }
 
 static void ask_submit(struct sim *s)
@@ -126,9 +134,10 @@ static void ask_command(struct sim *s)
     struct commit_item *item = item_add(s, commands[which].kind);
     uint64_t id = some_id(s);
 
-    if (commands[which].kind == INPUT_CANCEL)
+    if (commands[which].kind == INPUT_CANCEL) {
         item->input.cancel.id = id;
-    else
+        item->input.cancel.grace_ms = sim_chance(s, 50) ? 0 : -1;
+    } else
         item->input.id = id;
     sim_say(s, "%s %llu", commands[which].word, (unsigned long long)id);
 }
@@ -190,6 +199,8 @@ static void ask(struct sim *s)
 {
     s->items_len = s->rows_len = 0;
     ask_ends(s);
+    sim_lease_speak(s);
+    sim_lease_ask(s);
     for (uint64_t n = sim_below(s, 4); n > 0 && s->items_len + 3 < SIM_ITEMS_MAX; n--) {
         if (sim_chance(s, 45) && s->ids + 20 < SIM_JOBS_MAX)
             ask_submit(s);
@@ -207,6 +218,8 @@ static void ask_to_settle(struct sim *s)
 {
     s->items_len = s->rows_len = 0;
     ask_ends(s);
+    sim_lease_speak(s);
+    sim_lease_ask(s);
     for (unsigned q = 0; q < SIM_QUEUES && s->round % 20 == 0; q++) {
         struct commit_item *item = item_add(s, INPUT_QUEUE_SET);
 
@@ -266,6 +279,8 @@ static void round_unanswered(struct sim *s)
             s->keys[s->item_keys[i]] = (struct sim_key){.first_id = 0};
         if (s->item_attempts[i] && s->item_attempts[i]->outcome.kind == OUTCOME_HOLD)
             s->jobs[s->item_attempts[i]->id].holds++;
+        if (s->item_workers[i])
+            sim_lease_unanswered(s->item_workers[i]);
     }
 }
 
@@ -292,9 +307,12 @@ static void round_played(struct sim *s, enum fate fate, int r)
     } else if (r < 0) {
         s->totals->refused++;
         sim_say(s, "the store refuses");
+        sim_lease_refused(s);
     } else {
         sim_model_answers(s);
         sim_model_actions(s);
+        if (!s->failed)
+            sim_lease_given(s);
     }
 }
 
@@ -310,7 +328,7 @@ static void play_round(struct sim *s)
     s->totals->rounds++;
     if (fate == FATE_REFUSED || fate == FATE_CRASH_BEFORE)
         fault_arm(points[sim_below(s, 3)], 1, -ENOSPC, false);
-    r = commit_round(s->commit, s->list, s->items_len, NULL, s->now_ms);
+    r = commit_round(s->commit, s->list, s->items_len, &s->asks, s->now_ms);
     fault_disarm_all();
     if (r < 0 && r != -ENOSPC)
         sim_fail(s, "V5: the store says %d", r);
@@ -386,11 +404,11 @@ bool sim_run(uint64_t seed, FILE *story, char why[SIM_WHY_BYTES], struct sim_tot
     s->why = why;
     s->totals = totals;
     rand_seed(&s->rand, seed);
-    s->limits =
-        (struct core_limits){.running_max = 6,
-                             .kind_max = {[KIND_EXEC] = 4, [KIND_HTTP] = 5, [KIND_FILE] = 2},
-                             .jobs_waiting_max = 60,
-                             .crashes_max = SIM_CRASHES_MAX};
+    s->limits = (struct core_limits){
+        .running_max = 6,
+        .kind_max = {[KIND_EXEC] = 4, [KIND_HTTP] = 5, [KIND_FILE] = 2, [KIND_WORKER] = 4},
+        .jobs_waiting_max = 60,
+        .crashes_max = SIM_CRASHES_MAX};
     play(s);
     good = !s->failed;
     commit_close(s->commit);

@@ -13,6 +13,7 @@
  * V6  the core is not what a daemon loading the store would hold
  * V7  a key is answered with two sets of jobs
  * V8  left alone long enough, a job does not come to an end
+ * V9  a worker's word with the present fence and in time is not heard, with another it is
  *
  * Equal seeds give equal runs: sim_run again with trace tells what happened in words. */
 #ifndef TESTS_LIB_SIM_H
@@ -26,6 +27,7 @@
 
 struct sim_totals {
     uint64_t rounds, submitted, starts, ends, refused, crashes, superseded;
+    uint64_t leases, leases_lost, stale_words;
 };
 
 /* Plays one seed; story: where to tell it, NULL = nowhere. False: why says what was seen. Adds

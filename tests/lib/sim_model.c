@@ -10,7 +10,7 @@ OWN_DEFINE(struct job, job_free);
 
 #define ID(id) ((unsigned long long)(id))
 
-static struct job *row_of(struct sim *s, uint64_t id)
+struct job *sim_model_row(struct sim *s, uint64_t id)
 {
     struct job *job = NULL;
 
@@ -96,10 +96,18 @@ static void check_time(struct sim *s, const struct job *job)
         sim_fail(s, "V4: job %llu starts after its start_by", ID(job->id));
     if (job->retry_until_at_ms && s->now_ms > job->retry_until_at_ms)
         sim_fail(s, "V4: job %llu starts after its retry_for", ID(job->id));
-    if (job->attempt > SIM_MAX_ATTEMPTS + s->jobs[job->id].holds ||
-        job->crashes >= SIM_CRASHES_MAX)
+    uint32_t attempts_max =
+        job->kind == KIND_WORKER ? sim_lease_attempts_max(job) : SIM_MAX_ATTEMPTS;
+
+    if (job->attempt > attempts_max + s->jobs[job->id].holds || job->crashes >= SIM_CRASHES_MAX)
         sim_fail(s, "V4: job %llu has attempt %u, crashes %u", ID(job->id), job->attempt,
                  job->crashes);
+}
+
+void sim_model_lease_limits(struct sim *s, const struct job *job)
+{
+    check_queue(s, &(struct sim_attempt){.queue = queue_index(job->queue)});
+    check_time(s, job);
 }
 
 static void draw_end(struct sim *s, struct sim_attempt *a)
@@ -124,7 +132,7 @@ static void draw_end(struct sim *s, struct sim_attempt *a)
 static void started(struct sim *s, const struct core_action *action)
 {
     struct sim_attempt *a = attempt_room(s);
-    OWN(job_free) struct job *job = row_of(s, action->id);
+    OWN(job_free) struct job *job = sim_model_row(s, action->id);
     struct sim_job *known = &s->jobs[action->id];
 
     if (!a || !job)
@@ -151,6 +159,7 @@ static void started(struct sim *s, const struct core_action *action)
 
 static void stopped(struct sim *s, const struct core_action *action)
 {
+    s->jobs[action->id].stopping = true;
     for (unsigned i = 0; i < SIM_ATTEMPTS_MAX; i++) {
         struct sim_attempt *a = &s->attempts[i];
 
@@ -176,7 +185,9 @@ static void ended(struct sim *s, const struct core_action *action)
 
 static void crashed(struct sim *s, const struct core_action *action)
 {
-    bool counts = (action->kind == ACTION_RETURNED && action->reason == REASON_CRASHED) ||
+    bool lost = action->kind == ACTION_RETURNED && action->reason == REASON_LEASE_LOST;
+    bool counts = lost ||
+                  (action->kind == ACTION_RETURNED && action->reason == REASON_CRASHED) ||
                   (action->kind == ACTION_ENDED && action->reason == REASON_POISON);
     struct sim_job *known = &s->jobs[action->id];
 
@@ -185,7 +196,10 @@ static void crashed(struct sim *s, const struct core_action *action)
     if (action->crashes != known->crashes + 1)
         sim_fail(s, "V3: job %llu has %u crashes after %u", ID(action->id), action->crashes,
                  known->crashes);
+    if (lost && known->leased && known->lease_until_ms >= s->now_ms)
+        sim_fail(s, "V9: the lease of job %llu was lost before its time", ID(action->id));
     known->crashes = action->crashes;
+    s->totals->leases_lost += lost;
 }
 
 static void tell(struct sim *s, const struct core_action *a)
@@ -200,6 +214,12 @@ static void tell(struct sim *s, const struct core_action *a)
             a->fence);
 }
 
+static bool ends_attempt(enum core_action_kind kind)
+{
+    return kind == ACTION_ENDED || kind == ACTION_RETRYING || kind == ACTION_RETURNED ||
+           kind == ACTION_HELD;
+}
+
 /* Ends before starts: an end makes room for the start of the same round. */
 void sim_model_actions(struct sim *s)
 {
@@ -209,6 +229,7 @@ void sim_model_actions(struct sim *s)
     for (size_t i = 0; i < count; i++) {
         tell(s, &actions[i]);
         crashed(s, &actions[i]);
+        s->jobs[actions[i].id].leased &= !ends_attempt(actions[i].kind);
         if (actions[i].kind == ACTION_ENDED)
             ended(s, &actions[i]);
         else if (actions[i].kind == ACTION_STOP)
@@ -263,6 +284,8 @@ void sim_model_answers(struct sim *s)
     for (size_t i = 0; i < s->items_len; i++) {
         if (s->items[i].input.kind == INPUT_SUBMIT)
             submitted(s, &s->items[i], s->item_keys[i]);
+        else if (s->item_workers[i])
+            sim_lease_answered(s, s->item_workers[i], &s->items[i]);
         else if (s->item_attempts[i])
             s->item_attempts[i]->live = false;
     }
@@ -305,7 +328,7 @@ static void look_job(struct sim *s, uint64_t id)
     if (!known->acknowledged)
         return;
 
-    OWN(job_free) struct job *job = row_of(s, id);
+    OWN(job_free) struct job *job = sim_model_row(s, id);
 
     if (job && known->final && job->state != known->final)
         sim_fail(s, "V2: job %llu is %s and was %s", ID(id), job_state_name(job->state),
@@ -371,13 +394,15 @@ void sim_model_reload(struct sim *s)
         if (s->failed)
             return;
 
-        OWN(job_free) struct job *job = row_of(s, id);
+        OWN(job_free) struct job *job = sim_model_row(s, id);
 
         if (job && job_state_is_final(job->state))
             known->final = job->state;
         if (job) {
             known->fence = job->fence;
             known->crashes = job->crashes;
+            known->leased = job->lease_until_ms;
+            known->lease_until_ms = job->lease_until_ms;
         }
         known->holds += job && job->state == JOB_HELD;
     }
