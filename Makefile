@@ -9,7 +9,8 @@ B        := build/$(VARIANT)
 PACKAGES := build-essential pkg-config libmicrohttpd-dev libsqlite3-dev libjansson-dev \
             libcurl4-openssl-dev libarchive-dev libssl-dev libsystemd-dev libinih-dev
 TOOLS    := check clang clang-format clang-tidy libclang-rt-14-dev cppcheck shellcheck mandoc spin \
-            curl jq python3 mmdebstrap systemd systemd-container valgrind systemtap-sdt-dev gdb
+            curl jq python3 mmdebstrap systemd systemd-container valgrind systemtap-sdt-dev gdb \
+            gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
 LIBS     := libmicrohttpd sqlite3 jansson libsystemd inih
 LATE     := libcurl libarchive libcrypto# not linked: loaded by the first job that needs them, see jobs/late.h
 PKG      := pkg-config
@@ -18,17 +19,19 @@ WARN     := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-pr
 HARDEN   := -fstack-protector-strong -fstack-clash-protection -fPIE -D_FORTIFY_SOURCE=2
 LINK     := -pie -Wl,-z,relro,-z,now,-z,noexecstack
 OPT      := -O2
+# Probes of a large frame are 64 KiB apart there, and our guards 4 KiB.
+PROBES.aarch64 = $(if $(findstring gcc,$(CC)),--param=stack-clash-protection-guard-size=12)
 SAN.asan := -fsanitize=address,undefined -fno-sanitize-recover=undefined -U_FORTIFY_SOURCE
 SAN.tsan := -fsanitize=thread -U_FORTIFY_SOURCE
 SAN.fuzz := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -U_FORTIFY_SOURCE
 SAN      := $(SAN.$(VARIANT))
-CFLAGS   += -std=gnu11 -g $(OPT) -fno-omit-frame-pointer -pthread $(WARN) $(HARDEN) $(SAN) -I. \
+CFLAGS   += -std=gnu11 -g $(OPT) -fno-omit-frame-pointer -pthread $(WARN) $(HARDEN) $(PROBES.$(ARCH)) $(SAN) -I. \
             -D_GNU_SOURCE -DSTINT_VERSION='"$(VERSION)"' $(shell $(PKG) --cflags $(LIBS) $(LATE) 2>/dev/null)
 LDFLAGS  += $(LINK) $(SAN) -pthread
 LDLIBS    = $(shell $(PKG) --libs $(LIBS) 2>/dev/null) -lm
 
 ROOMS    := base scheduler storage jobs api
-ARCH     := $(shell uname -m)
+ARCH     ?= $(shell uname -m)
 source    = $(wildcard $(1)/*.c) $(wildcard $(1)/*_$(ARCH).S)
 objects   = $(patsubst %,$(B)/%.o,$(basename $(1)))
 HOUSE    := $(call objects,$(foreach r,$(ROOMS),$(call source,$(r))))

@@ -16,7 +16,8 @@
 #define SOON (clock_mono_ns() + 5 * NS_PER_MS)
 
 /* Counts of repetitions are divided by it. */
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#if defined(SLOWDOWN)
+#elif defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #define SLOWDOWN 10
 #else
 #define SLOWDOWN 1
