@@ -21,6 +21,7 @@ struct commit {
     size_t changes, leased;
     bool leases_left;
     int64_t pruned_at_ms;
+    uint32_t recover_pos; /* where commit_recover looks on */
 };
 
 OWN_DEFINE(struct spec, spec_free);
@@ -494,22 +495,42 @@ int commit_probe(struct commit *c, int64_t now_ms)
     return store_commit(c->store, &change, 1, true);
 }
 
+/* Goes on where the last round ended, and once more from the start when there seems to be
+ * nothing left, since jobs that end move others: two walks, however many rounds. */
+static size_t lost_gather(struct commit *c, struct commit_item *items)
+{
+    bool again = c->recover_pos > 0;
+    size_t count = 0;
+
+    while (count < RECOVER_ROUND) {
+        uint64_t id = core_live_next(c->core, &c->recover_pos);
+
+        if (id) {
+            items[count++] = (struct commit_item){.input = {.kind = INPUT_LOST, .id = id}};
+            continue;
+        }
+        c->recover_pos = 0;
+        if (count > 0 || !again)
+            return count;
+        again = false;
+    }
+    return count;
+}
+
 int commit_recover(struct commit *c, int64_t now_ms)
 {
     OWN(free) struct commit_item *items = calloc(RECOVER_ROUND, sizeof *items);
     struct commit_item *list[RECOVER_ROUND];
-    uint32_t pos = 0;
-    size_t count = 0;
+    size_t count;
     int r;
 
     if (!items)
         return -ENOMEM;
-    for (uint64_t id; count < RECOVER_ROUND && (id = core_live_next(c->core, &pos)); count++) {
-        items[count] = (struct commit_item){.input = {.kind = INPUT_LOST, .id = id}};
-        list[count] = &items[count];
-    }
+    count = lost_gather(c, items);
     if (!count)
         return 0;
+    for (size_t i = 0; i < count; i++)
+        list[i] = &items[i];
     core_drain(c->core, true); /* or what was just taken back would start among the lost */
     r = commit_round(c, list, count, NULL, now_ms);
     core_drain(c->core, false);

@@ -266,6 +266,16 @@ static int by_age(const void *a, const void *b, void *ctx)
     return x->id < y->id ? -1 : x->id > y->id;
 }
 
+/* As they are after nearly every load: ids rise with time. */
+static bool ages_are_sorted(const struct queues *all, const uint32_t *order, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        if (by_age(&order[i - 1], &order[i], (void *)&all->entries) > 0)
+            return false;
+    }
+    return true;
+}
+
 static void queue_free(struct queue *q)
 {
     for (unsigned kind = 0; kind < KIND_COUNT; kind++)
@@ -482,6 +492,10 @@ int queue_sort_ages(struct queues *all, struct queue *q)
     for (uint32_t i = q->oldest; i != ENTRY_NONE; i = entry_at(&all->entries, i)->newer)
         order[at++] = i;
     assert_always(at == count);
+    if (ages_are_sorted(all, order, count)) {
+        free(order);
+        return 0;
+    }
     qsort_r(order, count, sizeof *order, by_age, &all->entries);
     q->oldest = q->newest = ENTRY_NONE;
     for (size_t i = 0; i < count; i++)
