@@ -17,6 +17,8 @@ struct keep_settings {
 void engine_keep(struct engine *engine, const struct keep_settings *settings);
 /* Jobs removed so since the start. Any thread, does not park. */
 uint64_t engine_removed(struct engine *engine);
+/* The longest that one batch of them kept the commit thread from submissions. The same. */
+uint64_t engine_removed_slowest_ns(struct engine *engine);
 
 struct backup_result {
     uint64_t bytes, took_ns;

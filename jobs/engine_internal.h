@@ -156,7 +156,7 @@ struct keeper {
     bool started;
     struct event ended; /* the task has */
     uint32_t batch;     /* jobs at once: of the task, and of the commit thread for it */
-    _Atomic uint64_t removed;
+    _Atomic uint64_t removed, slowest_ns;
 };
 
 /* A task in engine_drain. */

@@ -3,8 +3,9 @@
  * commit thread, a small batch between two rounds.
  *
  * Logs go first: after a crash in between the job is found again, whereas a log without its job
- * would stay for ever. A deletion is not synced, for the same reason: one that a power failure
- * undoes is done again.
+ * would stay for ever. A deletion is synced, and the store's log copied early, although a power
+ * failure might undo it without harm: what is left unwritten, the next submission would wait
+ * for, and all of it shall be in the time of the batch, by which the next one is sized.
  *
  * Rejected: deleting by time in one statement (it holds up everybody for as long as the history
  * is long); an index by the end of jobs (every job would pay for it at its end, to spare a walk
@@ -22,10 +23,15 @@
 
 #define BATCH_MAX 500
 #define BATCH_FIRST 50
+#define BATCH_MIN 32 /* what is slow with so few is not slow for their number */
+#define SETTLE_BYTES (1024 * 1024)
 #define BATCH_SLOW_NS (4 * NS_PER_MS) /* then the next one is half as large */
 #define BATCH_FAST_NS (1 * NS_PER_MS) /* then twice */
-#define PAUSE_MS 5                    /* between batches when nobody else waits */
-#define PAUSE_BUSY_MS 50
+/* Pauses between batches: so many times as long as the batch has taken. While others wait for
+ * the commit thread it is theirs for four fifths of the time. */
+#define PAUSE_PART 1
+#define PAUSE_BUSY_PART 4
+#define PAUSE_MIN_MS 1
 /* Between walks: a part of the shortest time to keep, so that it is kept to by so much. */
 #define REST_PART 60
 #define REST_MIN_MS 100
@@ -46,32 +52,28 @@ struct page {
     uint64_t next;
     int result;
     bool busy; /* others waited for the commit thread */
+    uint64_t took_ns;
 };
 
 /* ----- looking ----- */
 
-static int page_add(void *ctx, uint64_t id, enum job_state state)
+/* A job's fence says how many logs it may have. */
+static int page_add(void *ctx, uint64_t id, enum job_state state, uint32_t fence)
 {
     struct page *page = ctx;
 
     (void)state;
-    page->ids[page->count++] = id;
+    page->ids[page->count] = id;
+    page->fences[page->count++] = fence;
     return 0;
 }
 
-/* On a reading thread. A job's fence says how many logs it may have. */
+/* On a reading thread. */
 static void page_read(struct store_reader *reader, void *ctx)
 {
     struct page *page = ctx;
 
     page->result = store_final_each(reader, &page->filter, page_add, page, &page->next);
-    for (uint32_t i = 0; i < page->count && page->result >= 0; i++) {
-        struct job *job = NULL;
-
-        page->result = store_job_get(reader, page->ids[i], &job);
-        page->fences[i] = job ? job->fence : 0;
-        job_free(job);
-    }
 }
 
 /* ----- removing ----- */
@@ -89,9 +91,12 @@ static void look_remove(struct engine *e, void *ctx)
         return;
     for (uint32_t i = 0; i < page->count; i++)
         changes[i] = (struct change){.kind = CHANGE_JOB_DELETE, .id = page->ids[i]};
-    page->result = store_commit(e->options.store, changes, page->count, false);
-    took_ns = clock_mono_ns() - began_ns;
-    if (took_ns > BATCH_SLOW_NS && keeper->batch > 1)
+    page->result = store_commit(e->options.store, changes, page->count, true);
+    store_settle(e->options.store, SETTLE_BYTES);
+    page->took_ns = took_ns = clock_mono_ns() - began_ns;
+    if (took_ns > atomic_load(&keeper->slowest_ns))
+        atomic_store(&keeper->slowest_ns, took_ns);
+    if (took_ns > BATCH_SLOW_NS && keeper->batch / 2 >= BATCH_MIN)
         keeper->batch /= 2;
     else if (took_ns < BATCH_FAST_NS && keeper->batch * 2 <= BATCH_MAX)
         keeper->batch *= 2;
@@ -125,6 +130,14 @@ static int rest(struct keeper *keeper, int64_t ms)
     return r == -ETIMEDOUT ? 0 : r == 0 ? 1 : r;
 }
 
+static int64_t pause_ms(const struct page *page)
+{
+    uint64_t part = page->busy ? PAUSE_BUSY_PART : PAUSE_PART;
+    int64_t ms = (int64_t)(page->took_ns * part / NS_PER_MS);
+
+    return ms < PAUSE_MIN_MS ? PAUSE_MIN_MS : ms;
+}
+
 /* As rest; a failure is not told to anybody but the log: the next walk tries again. */
 static int walk(struct engine *e, const struct walk *walk)
 {
@@ -148,7 +161,7 @@ static int walk(struct engine *e, const struct walk *walk)
             return 0;
         }
         after_id = page->next;
-        r = rest(&e->keeper, page->busy ? PAUSE_BUSY_MS : PAUSE_MS);
+        r = rest(&e->keeper, pause_ms(page));
     } while (r == 0 && after_id != 0);
     return r;
 }
@@ -258,6 +271,11 @@ void engine_keep(struct engine *e, const struct keep_settings *settings)
     keeper->settings = *settings;
     event_set(&keeper->wake);
     pthread_mutex_unlock(&keeper->lock);
+}
+
+uint64_t engine_removed_slowest_ns(struct engine *e)
+{
+    return atomic_load(&e->keeper.slowest_ns);
 }
 
 uint64_t engine_removed(struct engine *e)

@@ -129,6 +129,7 @@ int sqlite_writer_init(struct sqlite_store *s); /* statements, feeds, the highes
 void sqlite_wal_init(struct sqlite_store *s);
 void sqlite_wal_bound(struct sqlite_store *s); /* before a commit */
 void sqlite_tend(struct store *store);
+void sqlite_settle(struct store *store, uint64_t log_bytes);
 
 /* Readers (sqlite_read.c, sqlite_list.c, sqlite_check.c). */
 int sqlite_reader_init(struct sqlite_reader *r, const struct store_ops *ops, sqlite3 *db,

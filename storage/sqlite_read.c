@@ -25,7 +25,7 @@ static const char *const texts[READ_SQL_COUNT] = {
                       "error FROM attempt WHERE job_id=?1 ORDER BY fence",
     [READ_QUEUES] = "SELECT name,concurrency,paused,configured,succeeded,failed,cancelled,"
                     "expired,skipped,key_concurrency FROM queue ORDER BY name",
-    [READ_FINAL] = "SELECT id,state,finished_at FROM done WHERE id>?1 ORDER BY id",
+    [READ_FINAL] = "SELECT id,state,finished_at,fence FROM done WHERE id>?1 ORDER BY id",
     [READ_PATH_ALL] = "SELECT id,0 FROM doc WHERE id<?1 ORDER BY id DESC",
     [READ_PATH_NAME] = "SELECT id,0 FROM doc INDEXED BY doc_name WHERE name=?2 AND id<?1 "
                        "ORDER BY id DESC",
@@ -297,7 +297,7 @@ int sqlite_final_each(struct store_reader *reader, const struct final_filter *fi
             break;
         last = id;
         found += match;
-        r = match ? fn(ctx, id, state) : 0;
+        r = match ? fn(ctx, id, state, (uint32_t)sqlite3_column_int64(stmt, 3)) : 0;
         if (r)
             break;
     }

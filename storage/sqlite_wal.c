@@ -141,6 +141,14 @@ void sqlite_wal_bound(struct sqlite_store *s)
         checkpoint_waiting(s, SQLITE_CHECKPOINT_RESTART);
 }
 
+void sqlite_settle(struct store *store, uint64_t log_bytes)
+{
+    struct sqlite_store *s = container_of(store, struct sqlite_store, base);
+
+    if (!s->refuses && atomic_load_explicit(&s->wal_bytes, memory_order_relaxed) >= log_bytes)
+        checkpoint(s, SQLITE_CHECKPOINT_PASSIVE);
+}
+
 void sqlite_tend(struct store *store)
 {
     struct sqlite_store *s = container_of(store, struct sqlite_store, base);

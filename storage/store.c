@@ -78,6 +78,12 @@ void store_tend(struct store *store)
     store->ops->tend(store);
 }
 
+void store_settle(struct store *store, uint64_t log_bytes)
+{
+    if (store->ops->settle)
+        store->ops->settle(store, log_bytes);
+}
+
 uint64_t store_max_id(struct store *store)
 {
     return store->ops->max_id(store);

@@ -91,6 +91,9 @@ int store_commit(struct store *store, const struct change *changes, size_t count
 /* Checkpoints and frees memory when there is reason to; called by the writer when it is idle.
  */
 void store_tend(struct store *store);
+/* Copies the log into the database file when it is longer than log_bytes: for a writer that
+ * fills it while others wait, so that none of them meets a long copy. */
+void store_settle(struct store *store, uint64_t log_bytes);
 
 /* Of the writer's thread: */
 uint64_t store_max_id(struct store *store);               /* highest job id ever given out */
@@ -152,7 +155,7 @@ struct final_filter {
     uint32_t limit;    /* 1 … STORE_PAGE_MAX */
 };
 
-typedef int (*store_final_fn)(void *ctx, uint64_t id, enum job_state state);
+typedef int (*store_final_fn)(void *ctx, uint64_t id, enum job_state state, uint32_t fence);
 /* Oldest first, at a bounded number of looked-at rows; ret_next as in store_job_list, but
  * upwards. The caller then commits CHANGE_JOB_DELETE in batches as small as it likes. */
 int store_final_each(struct store_reader *reader, const struct final_filter *filter,

@@ -9,6 +9,7 @@ struct store_ops {
     void (*close)(struct store *store);
     int (*commit)(struct store *store, const struct change *changes, size_t count, bool sync);
     void (*tend)(struct store *store);
+    void (*settle)(struct store *store, uint64_t log_bytes); /* may be NULL */
     uint64_t (*max_id)(struct store *store);
     int (*next_epoch)(struct store *store, uint64_t *ret);
     int (*reply_find)(struct store *store, const char *key, struct reply_record *ret);

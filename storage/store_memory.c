@@ -194,7 +194,7 @@ static int final_page(const struct memory *m, const struct final_filter *filter,
         bool match = job_state_is_final(job->state) &&
                      store_states_have(filter->states, job->state) &&
                      job->finished_at_ms < filter->before_ms;
-        int r = match ? fn(ctx, job->id, job->state) : 0;
+        int r = match ? fn(ctx, job->id, job->state, job->fence) : 0;
 
         if (r)
             return r;

@@ -315,6 +315,7 @@ static const struct store_ops sqlite_ops = {
     .close = sqlite_close_store,
     .commit = sqlite_commit,
     .tend = sqlite_tend,
+    .settle = sqlite_settle,
     .max_id = sqlite_max_id,
     .next_epoch = sqlite_next_epoch,
     .reply_find = sqlite_reply_find,

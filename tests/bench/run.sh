@@ -11,9 +11,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-rounds=5 seconds=1.5 floor_seconds=0.5 idle_jobs=300 exec_jobs=1000
+rounds=5 seconds=1.5 floor_seconds=0.5 idle_jobs=300 exec_jobs=1000 backlog_quick=
 if [ "${1:-}" = -quick ]; then
-    rounds=3 seconds=0.5 floor_seconds=0.2 idle_jobs=100 exec_jobs=300
+    rounds=3 seconds=0.5 floor_seconds=0.2 idle_jobs=100 exec_jobs=300 backlog_quick=-quick
     shift
 fi
 build=$(realpath "${1:?usage: run.sh [-quick] BUILD-DIR}")
@@ -203,6 +203,12 @@ crowd() {
     bench wait_1000_answered_ms "$(value answered_ms)" ms
 }
 
+# A million waiting, ten million ended: on stores of its own, without a daemon.
+backlog() {
+    wanted backlog || return 0
+    TMPDIR=$scratch "$build/tests/bench/backlog_bench" $backlog_quick 2>/dev/null
+}
+
 submit submit_1 sync -connections 1
 submit submit_64 sqlite:64 -connections 64
 submit submit_batch_100 sqlite:100 -connections 4 -batch 100
@@ -214,3 +220,4 @@ latency http ""
 latency exec _exec
 rest
 crowd
+backlog

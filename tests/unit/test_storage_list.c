@@ -228,11 +228,12 @@ START_TEST(a_list_that_finds_little_ends_early_with_a_cursor)
 }
 END_TEST
 
-static int final_gather(void *ctx, uint64_t id, enum job_state state)
+static int final_gather(void *ctx, uint64_t id, enum job_state state, uint32_t fence)
 {
     struct ids *ids = ctx;
 
     ck_assert(job_state_is_final(state));
+    ck_assert_uint_eq(fence, stored_ended(id, state, 0).fence);
     ids->ids[ids->count++] = id;
     return 0;
 }

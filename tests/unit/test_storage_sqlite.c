@@ -423,6 +423,29 @@ START_TEST(the_log_stays_bounded_though_nobody_is_ever_idle)
 }
 END_TEST
 
+START_TEST(a_log_is_copied_early_for_who_asks)
+{
+    struct store_info info;
+
+    stored_dir_make(dir);
+
+    struct store *store = stored_open(dir);
+
+    ck_assert_int_eq(stored_insert_many(store, 1, 5000), 0);
+    store_info(store, &info);
+    ck_assert_uint_gt(info.wal_bytes, 256 << 10);
+    store_settle(store, 64 << 20);
+    store_info(store, &info);
+    ck_assert_uint_gt(info.wal_bytes, 256 << 10);
+    store_settle(store, 256 << 10);
+    store_info(store, &info);
+    ck_assert_uint_eq(info.wal_bytes, 0);
+    ck_assert_uint_gt(info.file_bytes, 256 << 10);
+    store_close(store);
+    stored_dir_remove(dir);
+}
+END_TEST
+
 START_TEST(an_idle_writer_lengthens_a_short_log_once)
 {
     stored_dir_make(dir);
@@ -490,7 +513,7 @@ int main(int argc, char **argv)
         before_a_migration_the_store_is_copied,
         a_migration_that_fails_leaves_the_store_as_it_was,
         after_a_refusal_closing_keeps_the_log_for_the_next_open,
-        the_log_stays_bounded_though_nobody_is_ever_idle,
+        the_log_stays_bounded_though_nobody_is_ever_idle, a_log_is_copied_early_for_who_asks,
         an_idle_writer_lengthens_a_short_log_once,
         a_store_that_forgets_as_much_as_it_learns_does_not_grow);
 }
