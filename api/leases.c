@@ -112,6 +112,7 @@ static int take(void *arg)
 {
     struct taking *t = arg;
 
+    lease_list_deinit(&t->list); /* of a first look that found nothing */
     t->result =
         engine_lease(t->engine, t->queues, t->queues_count, t->max, t->wait_until_ns, &t->list);
     return 0;
