@@ -16,7 +16,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#ifndef RUNQ_SLOTS /* the controlled schedules use few */
 #define RUNQ_SLOTS 256
+#endif
 
 struct task;
 struct task_list;

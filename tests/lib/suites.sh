@@ -17,7 +17,7 @@ model_suite() {
 c_suite() {
     local source program
     local -a programs=()
-    for source in ${c_sources:-tests/unit/test_*.c tests/fault/test_*.c tests/sim/test_*.c}; do
+    for source in ${c_sources:-tests/unit/test_*.c tests/fault/test_*.c tests/sim/test_*.c tests/schedule/test_*.c}; do
         [ -e "$source" ] || continue
         program=$1/${source%.c}
         if [ -x "$program" ]; then
@@ -47,7 +47,7 @@ sanitizer_suites() {
     for variant in asan tsan; do
         step "build with $variant" 900 count_status \
             make -s -j"$(nproc)" VARIANT=$variant OPT=-O1 tests
-        # The fault and simulation tests have one thread: TSan could see nothing there.
+        # The fault, simulation and schedule tests have one thread: TSan could see nothing there.
         [ "$variant" != tsan ] || local c_sources='tests/unit/test_*.c'
         sanitizer_suite build/$variant
     done
