@@ -90,8 +90,12 @@ void engine_asker_enter(struct engine *e, struct asker *asker)
 {
     struct rounds *rounds = &e->rounds;
 
-    if (rounds->askers_len >= ASKERS_MAX)
-        asker->waits = false;
+    if (asker->waits && rounds->askers_len >= ASKERS_MAX) {
+        asker->refused = -EAGAIN;
+        asker->answered = true;
+        event_set(&asker->done);
+        return;
+    }
     list_push_back(&rounds->askers, &asker->ask.link);
     rounds->askers_len++;
     rounds->asked = true;

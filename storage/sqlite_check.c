@@ -30,6 +30,8 @@ static const struct rule {
      "SELECT id FROM done WHERE state NOT BETWEEN 8 AND 12"},
     {"job %lld is of a kind that does not exist",
      "SELECT id FROM doc WHERE kind NOT BETWEEN 1 AND 4"},
+    {"job %lld is leased, but not a running job for a worker",
+     "SELECT id FROM live WHERE lease_until<>0 AND (kind<>4 OR state NOT IN (6, 7))"},
     {"live job %lld has other names than its document",
      "SELECT live.id FROM live JOIN doc ON doc.id=live.id WHERE live.queue IS NOT doc.queue"
      " OR live.name IS NOT doc.name OR live.key IS NOT doc.key OR live.kind IS NOT doc.kind"},

@@ -106,6 +106,8 @@ START_TEST(the_check_says_what_is_wrong)
         {"INSERT INTO done(id,state) VALUES(3,8)", "job 3 is both live and ended"},
         {"INSERT INTO attempt(job_id,fence) VALUES(99,1)",
          "job 99 has attempts but no document"},
+        {"UPDATE live SET lease_until=1 WHERE id=3",
+         "job 3 is leased, but not a running job for a worker"},
         {"UPDATE doc SET kind=77 WHERE id=3", "job 3 is of a kind that does not exist"},
     };
 
