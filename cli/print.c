@@ -5,6 +5,7 @@
 #include "base/str.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
@@ -213,6 +214,17 @@ static bool took_ms(const json_t *job, int64_t *ret)
 }
 
 /* What it does, in one cell: the command, the URL, the file. */
+/* The payload as it is: the worker knows what it means. */
+static void put_payload(const json_t *worker, struct buf *b)
+{
+    char *text = json_dumps(json_object_get(worker, "payload"),
+                            JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
+
+    if (text != NULL)
+        buf_puts(b, text);
+    free(text);
+}
+
 static void put_work(const json_t *job, struct buf *b)
 {
     const json_t *exec = json_object_get(job, "exec"), *http = json_object_get(job, "http");
@@ -238,6 +250,7 @@ static void put_work(const json_t *job, struct buf *b)
                      text_of(value, "from") != NULL ? text_of(value, "from") : "",
                      text_of(value, "to") != NULL ? text_of(value, "to") : "");
     }
+    put_payload(json_object_get(job, "worker"), b);
 }
 
 static void print_row(struct table *t, const json_t *job, bool wide)

@@ -104,6 +104,10 @@ missing=$(submit "{\"http\":{\"url\":\"http://127.0.0.1:$port/nothing-here\"}}")
 show "stint wait $page; stint show $page | grep -o '\"status\":[0-9]*'"
 show "stint wait $missing || true"
 
+say "work for a program elsewhere: it leases a job"
+photo=$(submit '{"name":"photo","worker":{"payload":{"photo":17},"lease":"10m"},"queue":"thumbs"}')
+show "curl -sS --unix-socket $base/state/stint.sock http://localhost/v1/leases -d '{\"queues\":[\"thumbs\"]}'; echo"
+
 say "1,000 jobs in one request; kill -9 in the middle; start again; every one of them ends"
 python3 - "$base" >"$base/batch.json" <<'PY'
 import json, sys
@@ -120,6 +124,11 @@ show "stint queue ls"
 done_count=$(stint ls --name batch --state succeeded --all -o id | wc -l)
 echo "acknowledged 1000, succeeded $done_count, ran $(sort -u "$base/files/ran" | wc -l) different jobs, $(($(wc -l <"$base/files/ran") - 1000)) of them twice (cut off by the kill)"
 must test "$done_count" = 1000
+
+say "the program elsewhere still has its job, and completes it with its fence"
+show "curl -sS --unix-socket $base/state/stint.sock http://localhost/v1/leases/$photo/complete -d '{\"fence\":1,\"result\":{\"thumb\":\"17-small.jpg\"}}'; echo"
+show "stint show $photo | grep -e state -e attempt -e result"
+must grep -q 17-small <(stint show "$photo")
 
 say "a stop that waits for running jobs"
 show "stint ls --limit 5"
