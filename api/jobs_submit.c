@@ -27,7 +27,8 @@ struct batch {
     struct spec **specs;
     struct spec_fault **faults;
     size_t count, cap, wrong;
-    bool many; /* an array or lines: the answer has items */
+    bool many;    /* an array or lines: the answer has items */
+    bool relaxed; /* so all of them are to be: one that is not has the others synced as well */
 };
 
 static void batch_deinit(struct batch *batch)
@@ -328,6 +329,20 @@ static bool read_key(struct request *q, char room[KEY_BYTES_MAX + 1], const char
     return true;
 }
 
+/* What a submission got: nothing is told to be on the disk that need not be. */
+static void put_durability(struct buf *b, bool relaxed)
+{
+    buf_puts(b, relaxed ? ",\"durability\":\"relaxed\"" : ",\"durability\":\"full\"");
+}
+
+static bool all_relaxed(const struct batch *batch)
+{
+    for (size_t i = 0; i < batch->count; i++)
+        if (batch->specs[i] != NULL && !batch->specs[i]->relaxed)
+            return false;
+    return true;
+}
+
 /* Moves the specs that are right to the front; the faults keep their places. */
 static size_t gather(struct batch *batch, struct spec **ret)
 {
@@ -362,22 +377,26 @@ static void answer_items(struct request *q, const struct batch *batch, uint64_t 
         problem_put_item(&b, fault_type(fault), &error);
         buf_putc(&b, '}');
     }
-    buf_puts(&b, "]}");
+    buf_putc(&b, ']');
+    put_durability(&b, batch->relaxed);
+    buf_putc(&b, '}');
     reply_json(q, batch->wrong > 0 ? 200 : 201, &b);
 }
 
-static void answer_minimal(struct request *q, uint64_t id)
+static void answer_minimal(struct request *q, uint64_t id, bool relaxed)
 {
     OWN_BUF struct buf b = BUF_INIT;
 
     buf_puts(&b, "{\"id\":");
     buf_put_u64(&b, id);
+    if (relaxed) /* the usual answer stays as short as it can be */
+        put_durability(&b, relaxed);
     buf_putc(&b, '}');
     reply_header(q, "Preference-Applied", "return=minimal");
     reply_json(q, 201, &b);
 }
 
-static void answer_one(struct request *q, const struct job *job, int64_t wait_ms)
+static void answer_one(struct request *q, const struct job *job, bool relaxed, int64_t wait_ms)
 {
     if (wait_ms > 0) {
         jobs_answer_wait(q, job->id, wait_ms, true);
@@ -385,7 +404,7 @@ static void answer_one(struct request *q, const struct job *job, int64_t wait_ms
     }
     reply_header(q, "Location", WIRE_JOBS "/%llu", (unsigned long long)job->id);
     if (q->headers[HEADER_PREFER] != NULL && prefer_minimal(q->headers[HEADER_PREFER]))
-        answer_minimal(q, job->id);
+        answer_minimal(q, job->id, relaxed);
     else
         jobs_answer(q, 201, job);
 }
@@ -409,7 +428,7 @@ static void submit_one(struct request *q, struct batch *batch,
         return;
     }
     tell_replayed(q, replayed);
-    answer_one(q, job, wait_ms);
+    answer_one(q, job, batch->relaxed, wait_ms);
 }
 
 static void submit_many(struct request *q, struct batch *batch,
@@ -445,6 +464,7 @@ static void submit(struct request *q, struct batch *batch, int64_t wait_ms)
         return;
     if (options.key != NULL)
         options.fingerprint = fingerprint(q);
+    batch->relaxed = all_relaxed(batch);
     if (batch->many)
         submit_many(q, batch, &options);
     else

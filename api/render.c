@@ -117,15 +117,18 @@ static void put_member(struct buf *b, const struct document_member *member)
 static void put_document(struct buf *b, const char *document)
 {
     struct document_member member;
-    bool timeout = false;
+    bool timeout = false, durability = false;
 
     while (document != NULL && document_next(&document, &member)) {
         timeout = timeout || document_key_is(&member, "timeout");
+        durability = durability || document_key_is(&member, "durability");
         if (!is_column(&member))
             put_member(b, &member);
     }
     if (!timeout)
         put_raw(b, "timeout", TIMEOUT_DEFAULT);
+    if (!durability)
+        put_raw(b, "durability", "\"full\"");
 }
 
 /* ------------------------------------------------------------------------- records */

@@ -198,6 +198,34 @@ START_TEST(minimal_answers_are_for_those_who_ask)
 }
 END_TEST
 
+#define TRUE_JOB "{\"exec\":{\"argv\":[\"true\"]}}"
+#define RELAXED "{\"exec\":{\"argv\":[\"true\"]},\"durability\":\"relaxed\"}"
+
+/* Of a batch: it is one transaction, so the sync of one is the sync of all. */
+START_TEST(a_submission_is_told_how_durable_it_is)
+{
+    static const struct {
+        const char *headers, *body, *durability;
+    } rows[] = {
+        {"", TRUE_JOB, "full"},
+        {"", RELAXED, "relaxed"},
+        {"Prefer: return=minimal\r\n", RELAXED, "relaxed"},
+        {"", "[" TRUE_JOB "]", "full"},
+        {"", "[" RELAXED "]", "relaxed"},
+        {"", "[" RELAXED "," TRUE_JOB "]", "full"},
+    };
+
+    api_daemon_start();
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct answer a = expect(201, "POST", "/v1/jobs", rows[i].headers, rows[i].body);
+
+        ck_assert_str_eq(text_at(&a, "durability"), rows[i].durability);
+        answer_free(&a);
+    }
+    api_daemon_stop();
+}
+END_TEST
+
 /* ------------------------------------------------------------------------- bad input */
 
 START_TEST(bad_input_gets_a_clear_answer)
@@ -562,13 +590,13 @@ END_TEST
 
 int main(void)
 {
-    return SUITE_MAIN("api_jobs", one_object_makes_one_job, curl_without_a_header_is_understood,
-                      arrays_and_lines_make_many, ten_thousand_in_one_batch,
-                      a_batch_is_all_or_none_unless_asked, a_repeated_key_gets_the_first_answer,
-                      minimal_answers_are_for_those_who_ask, bad_input_gets_a_clear_answer,
-                      ten_megabytes_are_too_many, what_is_not_there_is_said_so,
-                      parameters_are_checked, tokens_are_asked_for_at_tcp,
-                      a_wait_ends_with_the_job, a_stop_answers_those_who_wait,
-                      an_unchanged_job_is_304, lists_have_filters_and_pages,
-                      verbs_may_be_said_twice, a_running_job_is_stopped);
+    return SUITE_MAIN(
+        "api_jobs", one_object_makes_one_job, curl_without_a_header_is_understood,
+        arrays_and_lines_make_many, ten_thousand_in_one_batch,
+        a_batch_is_all_or_none_unless_asked, a_repeated_key_gets_the_first_answer,
+        minimal_answers_are_for_those_who_ask, a_submission_is_told_how_durable_it_is,
+        bad_input_gets_a_clear_answer, ten_megabytes_are_too_many, what_is_not_there_is_said_so,
+        parameters_are_checked, tokens_are_asked_for_at_tcp, a_wait_ends_with_the_job,
+        a_stop_answers_those_who_wait, an_unchanged_job_is_304, lists_have_filters_and_pages,
+        verbs_may_be_said_twice, a_running_job_is_stopped);
 }
