@@ -10,10 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
+#endif
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
 #endif
 
 #define SLAB_BYTES (UINT64_C(4) << 20)
@@ -72,12 +74,11 @@ uint64_t stack_canaries(void)
     return get_relaxed(&canaries);
 }
 
-/* Emulators answer 0 to advice that they do not know. A name that cannot be read is EFAULT; an
- * empty one, as the page holds, would be ENOENT. */
+/* Emulators answer 0 to advice that they do not know. A guard cannot be filled in. */
 static bool guard_holds(char *page)
 {
     return madvise(page, STACK_GUARD_BYTES, MADV_GUARD_INSTALL) == 0 &&
-           access(page, F_OK) < 0 && errno_now() == EFAULT;
+           madvise(page, STACK_GUARD_BYTES, MADV_POPULATE_READ) < 0;
 }
 
 /* Which guard this kernel offers. page is the guard of the first stack ever made. */
