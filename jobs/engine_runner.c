@@ -163,8 +163,11 @@ static void run_end(struct run *run, bool late)
     pthread_mutex_unlock(&runs->lock);
     run->request.kind = REQUEST_STEP;
     run->request.run = run;
-    run->request.item.input = (struct core_input){
-        .kind = INPUT_FINISHED, .finished = {run->id, run->fence, &run->outcome, &run->retry}};
+    run->request.item.input = (struct core_input){.kind = INPUT_FINISHED,
+                                                  .finished = {.id = run->id,
+                                                               .fence = run->fence,
+                                                               .outcome = &run->outcome,
+                                                               .retry = &run->retry}};
     engine_post(run->engine, &run->request);
 }
 

@@ -70,8 +70,8 @@ static const char *const texts[WRITE_SQL_COUNT] = {
     [WRITE_QUEUE] = "INSERT OR REPLACE INTO queue(name,concurrency,paused,configured,succeeded,"
                     "failed,cancelled,expired,skipped,key_concurrency) "
                     "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)",
-    [WRITE_REPLY] = "INSERT OR REPLACE INTO reply(key,fingerprint,created_at,first_id,count) "
-                    "VALUES(?1,?2,?3,?4,?5)",
+    [WRITE_REPLY] = ("INSERT OR REPLACE INTO reply(key,fingerprint,created_at,first_id,count) "
+                     "VALUES(?1,?2,?3,?4,?5)"),
     [WRITE_REPLY_PRUNE] = "DELETE FROM reply WHERE created_at<?1",
     [WRITE_REPLY_FIND] = "SELECT fingerprint,created_at,first_id,count FROM reply WHERE key=?1",
     [WRITE_MAX_ID] = "UPDATE meta SET value=?1 WHERE name='max_id' AND value<?1",

@@ -166,7 +166,10 @@ static void bench_core(void)
         if (starts > 0)
             MUST(core_step(core,
                            &(struct core_input){.kind = INPUT_FINISHED,
-                                                .finished = {starts, 1, &good, &retry}},
+                                                .finished = {.id = starts,
+                                                             .fence = 1,
+                                                             .outcome = &good,
+                                                             .retry = &retry}},
                            1, u) == CORE_OK);
         MUST(core_start(core, 1, u) == 0 && core_rows(core, u) == 0);
         core_keep(core, u);
