@@ -78,7 +78,7 @@ $(B)/controlled/%.o: %.c
 	@$(CC) $(CFLAGS) -include tests/schedule/controlled.h -MMD -MP -c -o $@ $<
 $(B)/tests/schedule/%: $(B)/tests/schedule/%.o $(PLAYS) $(PLAYED) $(B)/libstint.a
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(shell $(PKG) --libs check)
-$(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/libstint.a
+$(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/tests/lib/chan_play.o $(B)/libstint.a
 	$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
