@@ -51,8 +51,8 @@ struct page {
     uint32_t count;
     uint64_t next;
     int result;
-    bool busy; /* others waited for the commit thread */
-    uint64_t took_ns;
+    bool busy;        /* others waited for the commit thread */
+    uint64_t took_ns; /* of the commit thread */
 };
 
 /* ----- looking ----- */
@@ -78,6 +78,26 @@ static void page_read(struct store_reader *reader, void *ctx)
 
 /* ----- removing ----- */
 
+/* How long others were kept waiting. */
+static void note_time(struct page *page, uint64_t took_ns)
+{
+    struct keeper *keeper = &page->engine->keeper;
+
+    page->took_ns += took_ns;
+    if (took_ns > atomic_load(&keeper->slowest_ns))
+        atomic_store(&keeper->slowest_ns, took_ns);
+}
+
+/* On the commit thread, apart from the batch, so that a round comes between the two. */
+static void look_settle(struct engine *e, void *ctx)
+{
+    uint64_t began_ns = clock_mono_ns();
+
+    if (!e->rounds.refused)
+        store_settle(e->options.store, SETTLE_BYTES);
+    note_time(ctx, clock_mono_ns() - began_ns);
+}
+
 /* On the commit thread, between rounds. */
 static void look_remove(struct engine *e, void *ctx)
 {
@@ -92,10 +112,8 @@ static void look_remove(struct engine *e, void *ctx)
     for (uint32_t i = 0; i < page->count; i++)
         changes[i] = (struct change){.kind = CHANGE_JOB_DELETE, .id = page->ids[i]};
     page->result = store_commit(e->options.store, changes, page->count, true);
-    store_settle(e->options.store, SETTLE_BYTES);
-    page->took_ns = took_ns = clock_mono_ns() - began_ns;
-    if (took_ns > atomic_load(&keeper->slowest_ns))
-        atomic_store(&keeper->slowest_ns, took_ns);
+    took_ns = clock_mono_ns() - began_ns;
+    note_time(page, took_ns);
     if (took_ns > BATCH_SLOW_NS && keeper->batch / 2 >= BATCH_MIN)
         keeper->batch /= 2;
     else if (took_ns < BATCH_FAST_NS && keeper->batch * 2 <= BATCH_MAX)
@@ -110,6 +128,7 @@ static void look_remove(struct engine *e, void *ctx)
 static int page_remove(struct engine *e, struct page *page)
 {
     struct request request = {.kind = REQUEST_LOOK, .look = look_remove, .ctx = page};
+    struct request settle = {.kind = REQUEST_LOOK, .look = look_settle, .ctx = page};
     int r;
 
     if (page->count == 0)
@@ -117,6 +136,8 @@ static int page_remove(struct engine *e, struct page *page)
     for (uint32_t i = 0; i < page->count; i++)
         joblog_remove(e->logs, page->ids[i], page->fences[i]);
     r = engine_ask(e, &request);
+    if (r == ENGINE_OK)
+        r = engine_ask(e, &settle);
     return r == ENGINE_OK ? page->result : -EAGAIN;
 }
 

@@ -55,20 +55,22 @@ static void names_make(void)
 
 static struct job job_of(uint64_t id, enum job_state state, char spec[160])
 {
-    const char *queue = queue_names[id % QUEUES], *key = key_names[id % KEYS];
+    const char *queue = queue_names[id % QUEUES];
+    const char *key = id % 10 == 7 ? key_names[id / 10 % KEYS] : NULL;
     struct job job = {.id = id,
                       .kind = KIND_EXEC,
                       .state = state,
                       .queue = (char *)queue,
-                      .key = (char *)key,
+                      .key = (char *)key, /* one in ten */
                       .spec = spec,
                       .created_at_ms = BEGAN_MS + (int64_t)id,
                       .run_at_ms = BEGAN_MS + (int64_t)id};
 
     snprintf(spec, 160,
-             "{\"exec\":{\"argv\":[\"convert\",\"in-%llu.png\",\"out.jpg\"]},\"queue\":\"%s\","
-             "\"key\":\"%s\"}",
-             (unsigned long long)id, queue, key);
+             "{\"exec\":{\"argv\":[\"convert\",\"in-%llu.png\",\"out.jpg\"]},\"queue\":\"%s\"%"
+             "s%s%s}",
+             (unsigned long long)id, queue, key ? ",\"key\":\"" : "", key ? key : "",
+             key ? "\"" : "");
     if (job_state_is_final(state)) {
         job.attempt = job.fence = 1;
         job.started_at_ms = job.finished_at_ms = job.run_at_ms;
@@ -143,7 +145,7 @@ static double file_bytes(struct store *store)
 {
     struct store_info info;
 
-    store_tend(store);
+    store_settle(store, 0);
     store_info(store, &info);
     return (double)info.file_bytes;
 }
