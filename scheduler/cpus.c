@@ -1,5 +1,8 @@
 /* cpus.c: how many processors this process may really use: its affinity, cut by the CPU quota
- * of its cgroup and of every one above it, v2 (cpu.max) or v1 (cpu.cfs_quota_us). */
+ * of its cgroup and of every one above it, v2 (cpu.max) or v1 (cpu.cfs_quota_us). What is above
+ * the root that a container sees is not to be seen from inside. */
+#include "scheduler/cpus.h"
+
 #include "base/buf.h"
 #include "base/io.h"
 #include "scheduler/scheduler.h"
@@ -8,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define FILE_BYTES_MAX 65536
 #define PATH_BYTES_MAX 4096
@@ -16,9 +20,11 @@ static unsigned affinity(void)
 {
     cpu_set_t set;
 
-    if (sched_getaffinity(0, sizeof set, &set) < 0)
-        return 1;
-    return (unsigned)CPU_COUNT(&set);
+    /* It fails where there are more processors than the set has room for. */
+    long count = sched_getaffinity(0, sizeof set, &set) < 0 ? sysconf(_SC_NPROCESSORS_ONLN)
+                                                            : CPU_COUNT(&set);
+
+    return count > 0 ? (unsigned)count : 1;
 }
 
 /* Whole processors for a quota in microseconds a period, rounded up; 0 = no limit. */
@@ -63,15 +69,16 @@ static unsigned least(unsigned a, unsigned b)
 }
 
 /* The folder and all above it, up to the root of the hierarchy. */
-static unsigned quota_up(const char *root, const char *below)
+static unsigned quota_up(const char *root, const char *hierarchy, const char *below)
 {
     char path[PATH_BYTES_MAX];
     unsigned cpus = 0;
-    int len = snprintf(path, sizeof path, "%s%s", root, below);
+    size_t root_len = strlen(root) + strlen(hierarchy);
+    int len = snprintf(path, sizeof path, "%s%s%s", root, hierarchy, below);
 
     if (len < 0 || (size_t)len >= sizeof path)
         return 0;
-    for (size_t root_len = strlen(root); strlen(path) >= root_len;) {
+    while (strlen(path) >= root_len) {
         cpus = least(cpus, quota_of_folder(path));
         char *slash = strrchr(path, '/');
         if (slash == NULL || (size_t)(slash - path) < root_len)
@@ -82,7 +89,7 @@ static unsigned quota_up(const char *root, const char *below)
 }
 
 /* A line "id:controllers:path" of /proc/self/cgroup. */
-static unsigned quota_of_line(char *line)
+static unsigned quota_of_line(const char *root, char *line)
 {
     char *save = NULL, *id = strtok_r(line, ":", &save);
     char *rest = id != NULL ? strchr(line + strlen(id) + 1, ':') : NULL;
@@ -92,32 +99,37 @@ static unsigned quota_of_line(char *line)
     const char *controllers = line + strlen(id) + 1;
     size_t len = (size_t)(rest - controllers);
     if (len == 0)
-        return least(quota_up("/sys/fs/cgroup", rest + 1),
-                     quota_up("/sys/fs/cgroup/unified", rest + 1));
+        return least(quota_up(root, "/sys/fs/cgroup", rest + 1),
+                     quota_up(root, "/sys/fs/cgroup/unified", rest + 1));
     *rest = '\0';
     for (char *name = strtok_r(NULL, ",", &save); name != NULL;
          name = strtok_r(NULL, ",", &save))
         if (strcmp(name, "cpu") == 0)
-            return least(quota_up("/sys/fs/cgroup/cpu,cpuacct", rest + 1),
-                         quota_up("/sys/fs/cgroup/cpu", rest + 1));
+            return least(quota_up(root, "/sys/fs/cgroup/cpu,cpuacct", rest + 1),
+                         quota_up(root, "/sys/fs/cgroup/cpu", rest + 1));
     return 0;
 }
 
-static unsigned quota(void)
+static unsigned quota(const char *root)
 {
     OWN_BUF struct buf b = BUF_INIT;
     unsigned cpus = 0;
     char *save = NULL;
 
-    if (!read_text("/proc/self", "cgroup", &b))
+    if (!read_text(root, "proc/self/cgroup", &b))
         return 0;
     for (char *line = strtok_r(b.data, "\n", &save); line != NULL;
          line = strtok_r(NULL, "\n", &save))
-        cpus = least(cpus, quota_of_line(line));
+        cpus = least(cpus, quota_of_line(root, line));
     return cpus;
+}
+
+unsigned cpus_within(const char *root, unsigned affinity)
+{
+    return least(affinity, quota(root));
 }
 
 unsigned scheduler_usable_cpus(void)
 {
-    return least(affinity(), quota());
+    return cpus_within("", affinity());
 }

@@ -89,7 +89,8 @@ void scheduler_dump(struct buf *ret);
  * and the longest time. Information: a worker may wait for work all day. Any thread. */
 void scheduler_sleepers(struct buf *ret, uint64_t ns);
 
-/* "8 affinity, quota 1.5 -> 2": how the count of processors came about. Any thread. */
+/* How many processors this process may use: its affinity, cut by the CPU quotas of its cgroup
+ * and those above it, rounded up: 8 and a quota of 1.5 are 2. At least 1. Any thread. */
 unsigned scheduler_usable_cpus(void);
 
 #endif
