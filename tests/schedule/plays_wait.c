@@ -221,6 +221,44 @@ static void select_end(void)
 
 const struct control_play play_select = {"select", select_begin, select_end, TEAR_LOCK};
 
+/* A select whose deadline passes leaves no wait behind for a later sender to find. */
+static int select_in_time(void *arg)
+{
+    uint64_t first = (uintptr_t)arg, got[2];
+    struct chan_case cases[] = {{.chan = here.chan, .op = CHAN_RECV, .element = &got[0]},
+                                {.chan = here.other, .op = CHAN_RECV, .element = &got[1]}};
+
+    for (unsigned i = 1; i <= 3; i++) {
+        int r = chan_select(cases, 2, first + 10 * i);
+        CONTROL_HOLDS(r == -ETIMEDOUT || (r >= 0 && got[r] < VALUES));
+        if (r >= 0)
+            here.received[got[r]]++;
+    }
+    return 0;
+}
+
+static int send_in_time(void *arg)
+{
+    uint64_t first = (uintptr_t)arg;
+
+    for (uint64_t v = first; v < first + 2; v++)
+        here.sent[v] = chan_send(v % 2 == 0 ? here.chan : here.other, &v, 20) == 0;
+    return 0;
+}
+
+static void select_deadline_begin(void)
+{
+    begin(0);
+    house_start(select_in_time, (void *)5);
+    house_start(select_in_time, (void *)15);
+    house_start(send_in_time, (void *)0);
+    house_start(send_in_time, (void *)2);
+    house_clock(6, 10);
+}
+
+const struct control_play play_select_deadline = {"select_deadline", select_deadline_begin,
+                                                  each_came_once, TEAR_CAS};
+
 /* ---- locks ---- */
 
 static void critical(void)
