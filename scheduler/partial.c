@@ -28,6 +28,7 @@
 #define PERIOD_SHARE 50
 #define CLEARED_FOR_NS (10 * NS_PER_S)
 #define DISTURBED_MAX 3
+#define GIVE_UP 12
 #define PAUSE_MAX_NS (10 * NS_PER_MS)
 #define QUIET_TRIES 50
 #define QUIET_TRY_NS (100 * NS_PER_US)
@@ -122,6 +123,10 @@ static void decide_by_memory(struct suspects *s)
         let_go(s);
         return;
     }
+    if (atomic_load(&sched.blocked) > 0 || atomic_load(&sched.outside) > 0) {
+        let_go(s); /* for as long as that lasts; whatever ends it wakes the monitor */
+        return;
+    }
     int r = s->quiet && still_quiet(NULL) ? suspects_read(s, still_quiet) : -EINTR;
     if (r == 0 && still_quiet(NULL)) {
         self.disturbed = 0;
@@ -129,10 +134,12 @@ static void decide_by_memory(struct suspects *s)
         if (signature(s, needs_memory) != 0)
             return;
     } else if (r == -EINTR || r == 0) {
-        self.disturbed++;
         self.wants = true;
-        let_go(s);
-        return;
+        if (++self.disturbed < GIVE_UP) {
+            let_go(s);
+            return;
+        }
+        self.disturbed = 0; /* too large to be read in a pause: later */
     }
     self.cleared = doubted;
     self.cleared_at_ns = s->now_ns;

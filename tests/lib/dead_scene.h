@@ -4,6 +4,7 @@
 #define TESTS_LIB_DEAD_SCENE_H
 
 #include "scheduler/chan.h"
+#include "scheduler/event.h"
 
 #include "tests/lib/scheduled.h"
 
@@ -54,6 +55,17 @@ struct scene {
     int result;
 };
 
+/* As an idle listener does: something outside may wake it. */
+static inline int wait_for_the_world(void *arg)
+{
+    struct event event;
+
+    (void)arg;
+    event_init(&event);
+    int r = event_wait(&event, 0);
+    return r == -ECANCELED ? 0 : r;
+}
+
 static inline int beside_a_ticker(void *arg)
 {
     struct scene *scene = arg;
@@ -63,6 +75,7 @@ static inline int beside_a_ticker(void *arg)
     group_open(&healthy, "healthy");
     group_open(&part, "part");
     ck_assert_int_eq(group_go(&ticker, tick, NULL), 0);
+    ck_assert_int_eq(group_go(&healthy, wait_for_the_world, NULL), 0);
     for (int i = 0; i < HEALTHY; i++)
         ck_assert_int_eq(group_go(&healthy, sleep_long, NULL), 0);
     ck_assert_int_eq(group_go(&part, scene->fn, NULL), 0);
