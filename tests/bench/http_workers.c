@@ -1,10 +1,11 @@
 /* http_workers.c: jobs that do nothing, from submission to end: some connections submit them in
  * batches, others lease them in batches and complete them, all over HTTP.
  *
- *   http_workers -to SOCKET-OR-PORT [-submitters 8] [-workers 8] [-batch 500] [-lease 500]
+ *   http_workers -to SOCKET-OR-PORT [-submitters 4] [-workers 8] [-batch 1000] [-lease 1000]
  *                [-backlog 4000] [-seconds 2] [-pid PID]
  *
- * Submitters pause while that many have not ended. The clock stops when the last job has ended.
+ * Submitters pause while that many have not ended, so that workers wait for jobs rather than
+ * jobs for workers. The clock stops when the last job has ended.
  * Prints KEY<TAB>VALUE lines: rate (jobs/s, submitted, leased and done), jobs, leases (jobs of
  * a mean lease), and cpu_s_10k (CPU seconds of the daemon per 10,000 jobs). */
 #include "tests/bench/http_bench.h"
@@ -22,7 +23,7 @@ static struct {
     double seconds;
     long pid;
 } options = {
-    .submitters = 8, .workers = 8, .batch = 500, .lease = 500, .backlog = 4000, .seconds = 2};
+    .submitters = 4, .workers = 8, .batch = 1000, .lease = 1000, .backlog = 4000, .seconds = 2};
 
 static atomic_ulong submitted, done, leases;
 static atomic_uint submitting;

@@ -154,15 +154,15 @@ workers() {
     wanted e2e_noop || return 0
     start
     for _ in $(seq "$rounds"); do
-        floor sqlite:500
+        floor sqlite:1000
         "$build/tests/bench/http_workers" -to "$socket" -pid "$daemon" -seconds "$seconds" \
             >"$scratch/out"
         value rate | note e2e_noop
         value cpu_s_10k | note e2e_noop.cpu
     done
     stop
-    floor_tell sqlite_500 1/s
-    bench e2e_noop "$(median e2e_noop)" jobs/s sqlite_500
+    floor_tell sqlite_1000 1/s
+    bench e2e_noop "$(median e2e_noop)" jobs/s sqlite_1000
     bench cpu_per_10k "$(median e2e_noop.cpu)" s
 }
 
