@@ -94,6 +94,9 @@ floor_tell() { printf 'floor\t%s\t%s\t%s\n' "$1" "$(median "floor.$1")" "$2"; }
 
 load() { "$build/tests/bench/http_load" -to "$socket" -pid "$daemon" "$@" >"$scratch/out"; }
 
+# syncs MICROSECONDS: how many of the sync floor they are.
+syncs() { awk -v us="$1" -v rate="$(median floor.sync)" 'BEGIN { printf "%.2f", us * rate / 1e6 }'; }
+
 wanted() { [[ $1 =~ ${ONLY:-.} ]]; }
 
 # --- steps ---
@@ -166,13 +169,16 @@ workers() {
     bench cpu_per_10k "$(median e2e_noop.cpu)" s
 }
 
+# How many syncs of the same minute fit into it tells more than the time on a shared disk.
 latency() {
     wanted "latency_idle$2" || return 0
     start
+    floor sync
     "$build/tests/bench/http_idle" -to "$socket" -jobs "$idle_jobs" "$1" >"$scratch/out"
     stop
     bench "latency_idle$2_p50_us" "$(value p50_us)" us
     bench "latency_idle$2_p99_us" "$(value p99_us)" us
+    bench "latency_idle$2_p50_syncs" "$(syncs "$(value p50_us)")" syncs
 }
 
 rest() {

@@ -1,5 +1,6 @@
-/* One bad item does not poison its batch. The store is SQLite with triggers that refuse rows by
- * what is in them, which stands for whatever a store may find wrong with one row. */
+/* What shares a transaction, and that one bad item does not poison its batch. There the store
+ * is SQLite with triggers that refuse rows by what is in them, which stands for whatever a
+ * store may find wrong with one row. */
 #include "jobs/engine.h"
 
 #include "tests/lib/fake_kind.h"
@@ -109,8 +110,25 @@ START_TEST(an_end_whose_words_are_refused_is_stored_without_them)
 }
 END_TEST
 
+/* It waits for no other, and its start needs no second transaction. */
+STORY(an_idle_submission_is_stored_and_started_in_one_commit)
+{
+    struct engine_stats before, after;
+    uint64_t id;
+
+    engine_stats(engine, &before);
+    id = submit(WAIT);
+    began_wait();
+    engine_stats(engine, &after);
+    ck_assert_uint_eq(after.commits - before.commits, 1);
+    ck_assert_uint_eq(after.started[KIND_EXEC] - before.started[KIND_EXEC], 1);
+    semaphore_give(&gate, 1);
+    ends_as(id, JOB_SUCCEEDED, REASON_NONE);
+}
+
 int main(void)
 {
-    return SUITE_MAIN("jobs_engine_batch", a_bad_item_is_refused_alone,
-                      an_end_whose_words_are_refused_is_stored_without_them);
+    return SUITE_MAIN(
+        "jobs_engine_batch", an_idle_submission_is_stored_and_started_in_one_commit,
+        a_bad_item_is_refused_alone, an_end_whose_words_are_refused_is_stored_without_them);
 }
