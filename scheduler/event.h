@@ -1,5 +1,5 @@
-/* event.h: one wake-up for one task, set by any thread, ours or not. It is how the commit
- * thread tells a task that its answer is durable.
+/* event.h: one wake-up for one task, set by any thread, ours or not. It is how a thread of its
+ * own, such as a store's writer, tells a task that its answer is there.
  *
  * The setter may still be inside event_set when the waiter goes on, but it no longer touches
  * the event then: an event may live in the waiter's frame. For the same reason a waiter that
