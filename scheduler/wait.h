@@ -29,6 +29,7 @@
 #define SCHEDULER_WAIT_H
 
 #include "base/list.h"
+#include "scheduler/spin.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -45,11 +46,6 @@ struct wait {
     int result;        /* written by the winner between claim and ready */
     uint64_t since_ns; /* when it began, true to about a millisecond */
 };
-
-/* A spin lock of a few instructions' hold time (futex after spinning); never held over a switch
- * except by wait_park, which gives it back. */
-void spin_lock(_Atomic uint32_t *lock);
-void spin_unlock(_Atomic uint32_t *lock);
 
 void wait_begin(struct wait *w);
 /* Parks. lock (may be NULL) is released once this stack is left. reason: static text for dumps.
