@@ -10,44 +10,6 @@ void runq_init(struct runq *q)
     atomic_init(&q->next, NULL);
 }
 
-bool runq_push(struct runq *q, struct task *t)
-{
-    uint64_t head = atomic_load_explicit(&q->head, memory_order_acquire);
-    uint64_t tail = get_relaxed(&q->tail);
-
-    if (tail - head >= RUNQ_SLOTS)
-        return false;
-    set_relaxed(&q->slots[tail % RUNQ_SLOTS], t);
-    atomic_store_explicit(&q->tail, tail + 1, memory_order_release);
-    return true;
-}
-
-struct task *runq_push_next(struct runq *q, struct task *t)
-{
-    return atomic_exchange_explicit(&q->next, t, memory_order_acq_rel);
-}
-
-struct task *runq_pop(struct runq *q)
-{
-    uint64_t head = atomic_load_explicit(&q->head, memory_order_acquire);
-    uint64_t tail = atomic_load_explicit(&q->tail, memory_order_acquire);
-
-    while (head != tail) {
-        struct task *t = get_relaxed(&q->slots[head % RUNQ_SLOTS]);
-        if (atomic_compare_exchange_weak_explicit(&q->head, &head, head + 1,
-                                                  memory_order_acq_rel, memory_order_acquire))
-            return t;
-    }
-    return NULL;
-}
-
-struct task *runq_pop_next(struct runq *q)
-{
-    if (get_relaxed(&q->next) == NULL)
-        return NULL;
-    return atomic_exchange_explicit(&q->next, NULL, memory_order_acq_rel);
-}
-
 void runq_spill(struct runq *q, struct task_list *ret)
 {
     uint64_t head = atomic_load_explicit(&q->head, memory_order_acquire);
@@ -97,22 +59,6 @@ struct task *runq_steal(struct runq *own, struct runq *victim)
     }
 }
 
-bool runq_ring_is_empty(const struct runq *q)
-{
-    /* head first: it never passes a tail that is read later */
-    uint64_t head = atomic_load(&q->head);
-
-    return atomic_load(&q->tail) <= head;
-}
-
-unsigned runq_len(const struct runq *q)
-{
-    uint64_t head = atomic_load(&q->head);
-    uint64_t tail = atomic_load(&q->tail);
-
-    return (unsigned)(tail - head) + (atomic_load(&q->next) != NULL);
-}
-
 void global_push(struct global_queue *g, struct task_list *list)
 {
     if (list->head == NULL)
@@ -130,14 +76,16 @@ void global_push(struct global_queue *g, struct task_list *list)
 
 void global_pop(struct global_queue *g, unsigned max, struct task_list *ret)
 {
+    unsigned taken = 0;
+
     spin_lock(&g->lock);
-    for (; max > 0 && g->head != NULL; max--) {
+    for (; taken < max && g->head != NULL; taken++) {
         struct task *t = g->head;
         g->head = get_relaxed(&t->next);
-        if (g->head == NULL)
-            g->tail = NULL;
-        atomic_store(&g->len, get_relaxed(&g->len) - 1);
         task_list_push(ret, t);
     }
+    if (g->head == NULL)
+        g->tail = NULL;
+    atomic_store(&g->len, get_relaxed(&g->len) - taken);
     spin_unlock(&g->lock);
 }

@@ -12,8 +12,11 @@
 #ifndef SCHEDULER_RUNQ_H
 #define SCHEDULER_RUNQ_H
 
+#include "scheduler/sanitizer.h"
+
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #ifndef RUNQ_SLOTS /* the controlled schedules use few */
@@ -31,20 +34,75 @@ struct runq {
 };
 
 void runq_init(struct runq *q);
+
 /* Owner only. false when full. */
-bool runq_push(struct runq *q, struct task *t);
-/* Owner only: t goes first; who stood there is the answer, or NULL. */
-struct task *runq_push_next(struct runq *q, struct task *t);
+static inline bool runq_push(struct runq *q, struct task *t)
+{
+    uint64_t head = atomic_load_explicit(&q->head, memory_order_acquire);
+    uint64_t tail = atomic_load_explicit(&q->tail, memory_order_relaxed);
+
+    if (tail - head >= RUNQ_SLOTS)
+        return false;
+    atomic_store_explicit(&q->slots[tail % RUNQ_SLOTS], t, memory_order_relaxed);
+    sanitizer_publish(&q->tail, tail + 1);
+    return true;
+}
+
 /* Owner only. NULL when empty. */
-struct task *runq_pop(struct runq *q);
-struct task *runq_pop_next(struct runq *q); /* any thread */
+static inline struct task *runq_pop(struct runq *q)
+{
+    uint64_t head = atomic_load_explicit(&q->head, memory_order_acquire);
+    uint64_t tail = atomic_load_explicit(&q->tail, memory_order_relaxed);
+
+    while (head != tail) {
+        struct task *t =
+            atomic_load_explicit(&q->slots[head % RUNQ_SLOTS], memory_order_relaxed);
+        if (atomic_compare_exchange_weak_explicit(&q->head, &head, head + 1,
+                                                  memory_order_acq_rel, memory_order_acquire))
+            return t;
+    }
+    return NULL;
+}
+
+/* Owner only: t goes first; who stood there is the answer, or NULL. Only the owner fills the
+ * slot, so one that is empty stays so: a plain store will do. */
+static inline struct task *runq_push_next(struct runq *q, struct task *t)
+{
+    if (atomic_load_explicit(&q->next, memory_order_relaxed) != NULL)
+        return atomic_exchange_explicit(&q->next, t, memory_order_acq_rel);
+    atomic_store_explicit(&q->next, t, memory_order_release);
+    return NULL;
+}
+
+/* Any thread. */
+static inline struct task *runq_pop_next(struct runq *q)
+{
+    if (atomic_load_explicit(&q->next, memory_order_relaxed) == NULL)
+        return NULL;
+    return atomic_exchange_explicit(&q->next, NULL, memory_order_acq_rel);
+}
+
 /* Owner only: half of a full ring goes into ret. */
 void runq_spill(struct runq *q, struct task_list *ret);
 /* Takes half of victim: one is the answer, the others stand in own. NULL when empty. */
 struct task *runq_steal(struct runq *own, struct runq *victim);
-/* Tasks in it, `next` too; a hint to other threads. */
-unsigned runq_len(const struct runq *q);
-bool runq_ring_is_empty(const struct runq *q);
+
+/* Both are hints to other threads. head is read first: it never passes a tail read later. */
+static inline bool runq_ring_is_empty(const struct runq *q)
+{
+    uint64_t head = atomic_load(&q->head);
+
+    return atomic_load(&q->tail) <= head;
+}
+
+/* Tasks in it, `next` too. */
+static inline unsigned runq_len(const struct runq *q)
+{
+    uint64_t head = atomic_load(&q->head);
+    uint64_t tail = atomic_load(&q->tail);
+
+    return (unsigned)(tail - head) + (atomic_load(&q->next) != NULL);
+}
 
 struct global_queue {
     _Atomic uint32_t lock;

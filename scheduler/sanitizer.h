@@ -13,8 +13,10 @@
 #ifndef SCHEDULER_SANITIZER_H
 #define SCHEDULER_SANITIZER_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #if defined(__SANITIZE_ADDRESS__)
 #define SANITIZER_ASAN 1
@@ -30,6 +32,18 @@
 #define SANITIZER_TSAN 1
 #endif
 #endif
+
+/* A word that the tasks of one thread write in turn, each to publish something: who reads what
+ * the last one wrote must see what all of them published. To TSan a plain store would forget
+ * the others; an exchange adds to them. */
+static inline void sanitizer_publish(_Atomic uint64_t *word, uint64_t value)
+{
+#if defined(SANITIZER_TSAN)
+    (void)atomic_exchange_explicit(word, value, memory_order_release);
+#else
+    atomic_store_explicit(word, value, memory_order_release);
+#endif
+}
 
 /* What a task or a thread carries for the tools. */
 struct sanitizer {

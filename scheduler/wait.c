@@ -64,15 +64,23 @@ static bool claim(struct task *t, uint64_t epoch, uint64_t needed)
     return false;
 }
 
-/* true: the caller makes t runnable. false: it has not left its stack yet and will see it. */
+/* By who has claimed it. true: the caller makes t runnable. false: it has not left its stack
+ * yet and will see it. Once it is won and parked, nobody else writes the word until the task
+ * runs again, so a plain store will do; that is the rule for an object whose lock the parking
+ * task gives back only after PARKED. */
 static bool finish(struct task *t, uint64_t epoch, int result)
 {
     uint64_t word = atomic_load(&t->wait);
     uint64_t bits = ((uint64_t)(result + RESULT_BIAS) << RESULT_SHIFT) | READY;
 
-    while (epoch_of(word) == epoch)
+    while (epoch_of(word) == epoch) {
+        if ((word & PARKED) != 0) {
+            atomic_store_explicit(&t->wait, word | bits, memory_order_release);
+            return true;
+        }
         if (atomic_compare_exchange_weak(&t->wait, &word, word | bits))
-            return (word & PARKED) != 0;
+            return false;
+    }
     return false; /* a wait that was begun and given up */
 }
 

@@ -38,7 +38,8 @@ searches() {
     echo "holds wait_ends_once_with_a_canceller wait.pml -DWITH_CANCEL"
     echo "holds wait_ends_once_with_a_deadline wait.pml -DWITH_DEADLINE"
     echo "holds wait_ends_once_with_both wait.pml -DWITH_DEADLINE -DWITH_CANCEL -DGIVES=1"
-    for mutant in BLIND_CLAIM BLIND_EPOCH BLIND_FINISH BLIND_COMMIT STAYS_QUEUED LATE_TOUCH; do
+    for mutant in BLIND_CLAIM BLIND_EPOCH BLIND_FINISH PLAIN_FINISH BLIND_COMMIT STAYS_QUEUED \
+        LATE_TOUCH; do
         echo "breaks wait_$mutant wait.pml -DWITH_DEADLINE -DWITH_CANCEL -DGIVES=1 -D$mutant"
     done
     for mutant in CANCEL_UNSEEN CANCEL_SOONER; do

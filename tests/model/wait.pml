@@ -11,6 +11,7 @@
  *   BLIND_CLAIM    a claim succeeds although another has won
  *   BLIND_EPOCH    a claim succeeds although the wait is a later one
  *   BLIND_FINISH   the winner makes the task runnable without looking whether it has parked
+ *   PLAIN_FINISH   the winner writes the word without looking whether PARKED came in between
  *   BLIND_COMMIT   the parking side does not look whether a winner is done already
  *   CANCEL_UNSEEN  the parking side does not look at the cancellation after PARKED
  *   CANCEL_SOONER  the canceller looks for the wait first and sets the flag after
@@ -59,14 +60,26 @@ inline make_runnable() {
     atomic { assert(!on_stack && runnable == 0); runnable++ }
 }
 
+/* A parked task's word is read and then stored, in two steps: whatever another wrote in between
+ * would be lost. Before it has parked, one step. */
 inline finish(e, r) {
-    atomic {
+    atomic { was_parked = parked && epoch == e; seen_won = won; seen_cancellable = cancellable };
+    if
+#ifdef PLAIN_FINISH
+    :: epoch == e -> atomic { won = seen_won; parked = was_parked; cancellable = seen_cancellable;
+                              ready = true; result = r }
+#else
+    :: was_parked -> atomic { epoch = e; won = seen_won; parked = true;
+                              cancellable = seen_cancellable; ready = true; result = r }
+    :: else -> atomic {
         was_parked = parked;
         if
         :: epoch == e -> ready = true; result = r
         :: else -> was_parked = false
         fi
-    };
+       }
+#endif
+    fi;
     if
 #ifdef BLIND_FINISH
     :: true -> make_runnable()
@@ -157,7 +170,7 @@ proctype Task() {
 /* Gives a permit: to the wait in the queue, or, if it is over or there is none, for later. */
 proctype Object() {
     byte e;
-    bool mine, was_parked;
+    bool mine, was_parked, seen_won, seen_cancellable;
     do
     :: given < GIVES ->
        acquire();
@@ -177,7 +190,7 @@ proctype Object() {
 /* May fire at any moment while armed, and may be overtaken between its look and its claim. */
 proctype Deadline() {
     byte e;
-    bool mine, was_parked;
+    bool mine, was_parked, seen_won, seen_cancellable;
     do
     :: atomic { armed -> e = armed_epoch; armed = false };
        fired_epoch = e;
@@ -189,7 +202,7 @@ proctype Deadline() {
 
 proctype Canceller() {
     byte e;
-    bool mine, was_parked;
+    bool mine, was_parked, seen_won, seen_cancellable;
 #ifndef CANCEL_SOONER
     cancel = true;
 #endif
