@@ -43,43 +43,47 @@ struct wait;
 
 enum task_state { TASK_FREE, TASK_READY, TASK_RUNNING, TASK_PARKED, TASK_BLOCKED };
 
-/* Aligned to TASK_BYTES, so that a pointer has 24 bits to spare for a tag (wait.c). */
+/* Aligned to TASK_BYTES, so that a pointer has 24 bits to spare for a tag (wait.c). What each
+ * switch touches comes first, in one cache line: with thousands of tasks in turn, lines are
+ * what a switch costs. */
 enum { TASK_BYTES = 256 };
 struct task {
     void *sp;              /* while it does not run */
     _Atomic uint64_t wait; /* the wait word; see wait.c */
     struct thread *_Atomic thread;
     struct task *_Atomic next; /* in a batch, the global queue, or a cache */
-    task_fn fn;
-    void *arg;
-    char *_Atomic stack; /* NULL before the first run and after the end */
-    struct group *group;
-    struct list member;      /* guarded by the group's lock */
-    struct list groups_open; /* guarded by tree_lock */
-    _Atomic uint32_t tree_lock;
-    _Atomic int cancel; /* 0 or the reason */
+    char *_Atomic stack;       /* NULL before the first run and after the end */
+    _Atomic int cancel;        /* 0 or the reason */
     int saved_errno;
-    uint32_t shields;         /* own */
-    uint64_t shield_until_ns; /* own */
-    uint64_t id;
-    const char *_Atomic name;
-    const char *_Atomic site;
-    _Atomic uint64_t ready_at_ns; /* 0: its latency is not asked for */
-    const char *_Atomic wait_reason;
-    const void *_Atomic wait_object;
-    _Atomic uint64_t wait_since_ns;
-    struct processor *lent; /* own; in a blocking call: to be asked back */
-    uint32_t budget;        /* own */
-    uint8_t stack_class;
-    uint8_t lane;          /* own; of the blocking call */
+    uint16_t shields;      /* own */
+    uint16_t budget;       /* own */
     _Atomic uint8_t state; /* enum task_state, for reports */
     bool background;
     bool outside;       /* parked where something outside can wake it; counted in a processor */
     _Atomic bool timed; /* parked with a deadline */
+    _Atomic uint64_t ready_at_ns; /* 0: its latency is not asked for */
+
+    task_fn fn;
+    void *arg;
+    struct group *group;
+    struct list member;      /* guarded by the group's lock */
+    struct list groups_open; /* guarded by tree_lock */
+    _Atomic uint32_t tree_lock;
+    uint8_t stack_class;
+    uint8_t lane;             /* own; of the blocking call */
+    uint64_t shield_until_ns; /* own */
+    uint64_t id;
+    const char *_Atomic name;
+    const char *_Atomic site;
+    const char *_Atomic wait_reason;
+    const void *_Atomic wait_object;
+    _Atomic uint64_t wait_since_ns;
+    struct processor *lent; /* own; in a blocking call: to be asked back */
     const char *_Atomic group_name;
     struct sanitizer sanitizer;
 };
 _Static_assert(sizeof(struct task) <= TASK_BYTES, "a task fills its slot");
+_Static_assert(offsetof(struct task, fn) <= 64, "a switch touches one line of a task");
 
 /* Runs on the scheduler's stack once the task has left its own. true: run it again at once. */
 typedef bool (*task_commit_fn)(struct thread *m, struct task *t, void *arg);

@@ -53,7 +53,7 @@ static void report(const struct task *t)
     put(message, &len, "\" spawned at ");
     put(message, &len, get_relaxed(&t->site));
     put(message, &len, " used up its stack of ");
-    put_number(message, &len, stack_bytes(t->stack_class) / 1024);
+    put_number(message, &len, (stack_bytes(t->stack_class) - STACK_GUARD_BYTES) / 1024);
     put(message, &len, " KiB\n");
 
     ssize_t n = write(STDERR_FILENO, message, len);

@@ -19,6 +19,8 @@
 #endif
 
 #define SLAB_BYTES (UINT64_C(4) << 20)
+#define COLOURS 16
+#define COLOUR_BYTES 64
 #define CANARY_WORDS 8
 #define CANARY UINT64_C(0x5374696e74437279)
 #define MAPS_DEFAULT 65530
@@ -49,7 +51,14 @@ static _Atomic uint64_t canaries;
 
 size_t stack_bytes(unsigned class)
 {
-    return (size_t)16384 << (2 * class);
+    return STACK_GUARD_BYTES + ((size_t)16384 << (2 * class));
+}
+
+char *stack_top(char *stack, unsigned class)
+{
+    uintptr_t page = (uintptr_t)stack_base(stack) / STACK_GUARD_BYTES;
+
+    return stack_base(stack) + stack_bytes(class) - page % COLOURS * COLOUR_BYTES;
 }
 
 static int64_t maps_max(void)
@@ -155,7 +164,7 @@ static char *fresh_stack(struct store *s, unsigned class)
 {
     size_t size = stack_bytes(class);
 
-    if (s->fresh == s->fresh_end && slab_new(s) < 0)
+    if ((size_t)(s->fresh_end - s->fresh) < size && slab_new(s) < 0)
         return NULL;
 
     char *stack = s->fresh;

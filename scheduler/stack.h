@@ -1,4 +1,9 @@
-/* stack.h: stacks of four sizes, cut from slabs. The lowest page of each is a guard.
+/* stack.h: stacks of four sizes, cut from slabs. Below each lies a page that is its guard.
+ *
+ * With thousands of tasks in turn, a switch costs what the caches have forgotten. So the tops
+ * of stacks must not all fall into the same few sets: the guard comes on top of the size, which
+ * makes the distance an odd number of pages, for the caches of translations; and a top is
+ * shifted by a few lines, another number for each neighbour, for those of data.
  *
  * Three ways to guard, found out once: MADV_GUARD_INSTALL (Linux 6.13; costs no mapping),
  * mprotect (costs two mappings a stack, so it ends at half of vm.max_map_count), and past that
@@ -27,7 +32,8 @@ struct stack_cache {
  * of the cache only. */
 char *stack_get(struct stack_cache *cache, unsigned class);
 void stack_put(struct stack_cache *cache, unsigned class, char *stack);
-size_t stack_bytes(unsigned class); /* guard included */
+size_t stack_bytes(unsigned class);           /* guard included */
+char *stack_top(char *stack, unsigned class); /* where it begins to grow down */
 /* true unless the stack is guarded by a canary alone and something wrote over it. */
 bool stack_is_whole(const char *stack);
 /* For tests, before scheduler_run: as if the kernel offered nothing better. */

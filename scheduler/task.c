@@ -258,7 +258,7 @@ int task_bind(struct processor *p, struct task *t)
     sanitizer_stack(&t->sanitizer, stack_base(stack) + STACK_GUARD_BYTES,
                     size - STACK_GUARD_BYTES);
     set_relaxed(&t->stack, stack);
-    t->sp = switch_prepare(stack_base(stack) + size, task_entry, t);
+    t->sp = switch_prepare(stack_top(stack, t->stack_class), task_entry, t);
     return 0;
 }
 
