@@ -71,7 +71,8 @@ void group_grace(struct group *g, uint64_t ns);
 
 /* Starts fn(arg) as a member. 0; -ECANCELED when the group or caller is cancelled; -ENOMEM;
  * -EAGAIN when no stack could be had. On failure fn never runs and arg stays the caller's. Any
- * member of the group, its owner, or a task below them may call it. */
+ * member of the group, its owner, or a task below them may call it. It is an operation like any
+ * other: after many of them the caller yields. */
 int group_spawn(struct group *g, task_fn fn, void *arg, const struct task_options *options);
 
 #define GROUP_STR2(x) #x

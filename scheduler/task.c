@@ -204,6 +204,7 @@ void task_leave(struct task *t, task_commit_fn commit, void *arg)
 
     if (!stack_is_whole(get_relaxed(&t->stack)))
         overflow_end(t);
+    t->budget = BUDGET;
     set_relaxed(&m->commit, commit);
     set_relaxed(&m->commit_arg, arg);
     void *sp = m->sp;
@@ -301,7 +302,6 @@ static bool commit_yield(struct thread *m, struct task *t, void *arg)
 
 static int yield_now(struct task *t)
 {
-    t->budget = BUDGET;
     probe_stop(t, "yield");
     task_leave(t, commit_yield, NULL);
     return cancel_reason(t);

@@ -22,7 +22,7 @@ enum { PARKED = 20000, MANY = 40000 };
 enum { PARKED = 50000, MANY = 200000 };
 #endif
 
-enum { NURSERY = 500, PARALLEL_ROUNDS = 300 / SLOWDOWN };
+enum { NURSERY = 500, CROWD = 4000, PARALLEL_ROUNDS = 300 / SLOWDOWN };
 
 /* ---- exactly once ---- */
 
@@ -463,6 +463,25 @@ START_TEST(a_pair_that_wakes_each_other_does_not_starve_a_third)
 }
 END_TEST
 
+static int crowd(void *arg)
+{
+    _Atomic unsigned started = 0;
+    struct group g;
+
+    (void)arg;
+    group_open(&g, "crowd");
+    for (unsigned i = 0; i < CROWD; i++)
+        ck_assert_int_eq(group_go(&g, count_task, &started), 0);
+    ck_assert_uint_ge(atomic_load(&started), CROWD * 9 / 10);
+    return group_join(&g);
+}
+
+START_TEST(who_starts_many_lets_them_run_in_between)
+{
+    scheduled(1, crowd, NULL);
+}
+END_TEST
+
 static int hog_task(void *arg)
 {
     _Atomic bool *stop = arg;
@@ -554,6 +573,7 @@ int main(void)
     tcase_add_loop_test(tc, the_rounding_mode_goes_with_its_task, 0, 2);
     tcase_add_loop_test(tc, fifty_thousand_tasks_park_and_are_woken, 0, 2);
     tcase_add_test(tc, a_pair_that_wakes_each_other_does_not_starve_a_third);
+    tcase_add_test(tc, who_starts_many_lets_them_run_in_between);
     tcase_add_loop_test(tc, hogs_that_call_checkpoint_let_a_sleeper_return, 0, 2);
     tcase_add_test(tc, a_task_behind_a_mute_hog_is_taken_by_another_processor);
     suite_add_tcase(s, tc);
