@@ -7,7 +7,13 @@
  *
  * N1  a handle's memory is type-stable until the scheduler stops. The poller's data is {index,
  *     generation}; an event of an older generation is dropped.
- * N2  the descriptor is closed by who takes the last reference: no call is inside then, so its
+ * N2  a TCP socket whose last read was short has nothing left: what comes after is an edge, so
+ *     the next read waits for that first, which saves a call that would have said EAGAIN. Not
+ *     so once the peer is done writing or sent urgent data: the end may have come in one edge
+ *     with the data, and a read stops short at the urgent byte. Other kinds of descriptors give
+ *     less than there is for reasons of their own.
+ *
+ * N3  the descriptor is closed by who takes the last reference: no call is inside then, so its
  *     number cannot be reused under one. */
 #include "scheduler/net.h"
 
@@ -20,6 +26,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -38,6 +45,8 @@ struct net {
     uint32_t index;
     int fd;
     bool owned;
+    _Atomic bool drained;  /* N2; of who reads */
+    _Atomic bool special;  /* N2 does not hold (any more) */
     struct net *next_free; /* guarded by nets.lock */
 };
 
@@ -134,10 +143,21 @@ void net_event(uint64_t data, uint32_t events, struct task_list *ret)
 
     if (atomic_load(&n->generation) != (uint32_t)data)
         return;
+    if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)) != 0)
+        atomic_store(&n->special, true);
     if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
         deliver(n, NET_READ, 0, ret);
     if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0)
         deliver(n, NET_WRITE, 0, ret);
+}
+
+static bool is_tcp(int fd)
+{
+    int protocol = 0;
+    socklen_t len = sizeof protocol;
+
+    return getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) == 0 &&
+           protocol == IPPROTO_TCP;
 }
 
 static int start(int fd, bool owned, struct net **ret)
@@ -149,6 +169,8 @@ static int start(int fd, bool owned, struct net **ret)
         return r;
     n->fd = fd;
     n->owned = owned;
+    set_relaxed(&n->drained, false);
+    set_relaxed(&n->special, !is_tcp(fd));
     atomic_store(&n->sides[NET_READ], 0);
     atomic_store(&n->sides[NET_WRITE], 0);
     atomic_store(&n->refs, REF);
@@ -248,9 +270,40 @@ int net_wait(struct net *n, enum net_direction direction, uint64_t deadline_ns)
 {
     if (!net_hold(n))
         return -EBADF;
+    /* The caller may read by itself, and not all of it. */
+    if (direction == NET_READ)
+        set_relaxed(&n->drained, false);
     int r = wait_held(n, direction, deadline_ns);
     net_release(n);
     return r;
+}
+
+/* N2. At the deadline the read itself tells whether there is something. */
+static int wait_if_drained(struct net *n, uint64_t deadline_ns)
+{
+    if (!get_relaxed(&n->drained) || atomic_load(&n->special))
+        return 0;
+    set_relaxed(&n->drained, false);
+    int r = wait_held(n, NET_READ, deadline_ns);
+    return r == -ETIMEDOUT ? 0 : r;
+}
+
+static ssize_t read_some(struct net *n, void *data, size_t len, uint64_t deadline_ns)
+{
+    ssize_t got = 0;
+    int r = wait_if_drained(n, deadline_ns);
+
+    while (r == 0 && (got = read(n->fd, data, len)) < 0) {
+        int error = errno_now();
+        if (error == EAGAIN)
+            r = wait_held(n, NET_READ, deadline_ns);
+        else if (error != EINTR)
+            r = -error;
+    }
+    if (r < 0)
+        return r;
+    set_relaxed(&n->drained, got > 0 && (size_t)got < len);
+    return got;
 }
 
 ssize_t net_read(struct net *n, void *data, size_t len, uint64_t deadline_ns)
@@ -261,15 +314,7 @@ ssize_t net_read(struct net *n, void *data, size_t len, uint64_t deadline_ns)
         return r;
     if (!net_hold(n))
         return -EBADF;
-    ssize_t got;
-    while ((got = read(n->fd, data, len)) < 0) {
-        int error = errno_now();
-        r = error == EAGAIN ? wait_held(n, NET_READ, deadline_ns) : -error;
-        if (r < 0 && r != -EINTR) {
-            got = r;
-            break;
-        }
-    }
+    ssize_t got = read_some(n, data, len, deadline_ns);
     net_release(n);
     task_spend();
     return got;

@@ -376,6 +376,130 @@ START_TEST(connecting_where_nobody_listens_is_refused)
 }
 END_TEST
 
+/* A connection to oneself; the far end is a bare descriptor. */
+static struct net *line_open(int *ret_far)
+{
+    struct sockaddr_in address;
+    int door = bound_socket(&address), near;
+    struct net *n;
+
+    ck_assert_int_eq(listen(door, 1), 0);
+    *ret_far = socket(AF_INET, SOCK_STREAM, 0);
+    ck_assert_int_eq(connect(*ret_far, (struct sockaddr *)&address, sizeof address), 0);
+    ck_assert_int_ge(near = accept(door, NULL, NULL), 0);
+    ck_assert_int_eq(net_open(near, &n), 0);
+    close(door);
+    return n;
+}
+
+/* More than was sent is asked for: the read is short. */
+static void read_short(struct net *n, const char *expected)
+{
+    char data[LINE_BYTES];
+    ssize_t len = (ssize_t)strlen(expected);
+
+    ck_assert_int_eq(net_read(n, data, sizeof data, 0), len);
+    ck_assert_mem_eq(data, expected, (size_t)len);
+}
+
+/* Data and end come in one edge: the second read must not wait for another. */
+static int send_and_end(void *arg)
+{
+    int far;
+    struct net *n = line_open(&far);
+    char end;
+
+    (void)arg;
+    ck_assert_int_eq(send(far, "last", 4, 0), 4);
+    close(far);
+    ck_assert_int_eq(net_wait(n, NET_READ, 0), 0); /* the edge is told now */
+    read_short(n, "last");
+    ck_assert_int_eq(net_read(n, &end, 1, 0), 0);
+    net_close(n);
+    return 0;
+}
+
+START_TEST(an_end_that_came_with_the_data_is_read_after_it)
+{
+    scheduled(1, send_and_end, NULL);
+}
+END_TEST
+
+/* A read stops at the urgent byte although there is more; the mark itself is not read. */
+static int send_urgently(void *arg)
+{
+    int far;
+    struct net *n = line_open(&far);
+
+    (void)arg;
+    ck_assert_int_eq(send(far, "ab", 2, 0), 2);
+    ck_assert_int_eq(send(far, "!", 1, MSG_OOB), 1);
+    ck_assert_int_eq(send(far, "cd", 2, 0), 2);
+    ck_assert_int_eq(net_wait(n, NET_READ, 0), 0);
+    read_short(n, "ab");
+    read_short(n, "cd");
+    net_close(n);
+    close(far);
+    return 0;
+}
+
+START_TEST(what_follows_an_urgent_byte_is_read)
+{
+    scheduled(1, send_urgently, NULL);
+}
+END_TEST
+
+/* A short read, then one by hand that leaves something, then one of ours. */
+static int read_by_hand(void *arg)
+{
+    int far;
+    struct net *n = line_open(&far);
+    char byte;
+
+    (void)arg;
+    ck_assert_int_eq(send(far, "one", 3, 0), 3);
+    read_short(n, "one");
+    ck_assert_int_eq(send(far, "two", 3, 0), 3);
+    ck_assert_int_eq(net_wait(n, NET_READ, 0), 0);
+    ck_assert_int_eq(read(net_fd(n), &byte, 1), 1);
+    read_short(n, "wo");
+    net_close(n);
+    close(far);
+    return 0;
+}
+
+START_TEST(what_a_read_by_hand_left_is_not_waited_for)
+{
+    scheduled(1, read_by_hand, NULL);
+}
+END_TEST
+
+/* After a short read, what comes later, and a deadline that has passed with data there. */
+static int read_late(void *arg)
+{
+    int far;
+    struct net *n = line_open(&far);
+    char data[LINE_BYTES];
+
+    (void)arg;
+    ck_assert_int_eq(send(far, "one", 3, 0), 3);
+    read_short(n, "one");
+    ck_assert_int_eq(net_read(n, data, sizeof data, SOON), -ETIMEDOUT);
+    ck_assert_int_eq(send(far, "two", 3, 0), 3);
+    read_short(n, "two");
+    ck_assert_int_eq(send(far, "three", 5, 0), 5);
+    ck_assert_int_eq(net_read(n, data, sizeof data, 1), 5);
+    net_close(n);
+    close(far);
+    return 0;
+}
+
+START_TEST(data_that_is_there_is_read_whatever_the_deadline)
+{
+    scheduled(1, read_late, NULL);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("scheduler_net");
@@ -391,6 +515,10 @@ int main(void)
     tcase_add_test(tc, a_descriptor_that_was_only_watched_stays_open_and_can_be_watched_again);
     tcase_add_loop_test(tc, a_connection_over_loopback_is_accepted_and_echoes, 0, 2);
     tcase_add_test(tc, connecting_where_nobody_listens_is_refused);
+    tcase_add_test(tc, an_end_that_came_with_the_data_is_read_after_it);
+    tcase_add_test(tc, what_follows_an_urgent_byte_is_read);
+    tcase_add_test(tc, what_a_read_by_hand_left_is_not_waited_for);
+    tcase_add_test(tc, data_that_is_there_is_read_whatever_the_deadline);
     suite_add_tcase(s, tc);
     return scheduled_main(s);
 }
