@@ -84,7 +84,9 @@ static void *thread_main(void *arg)
 
     atomic_store(&m->frame, __builtin_frame_address(0));
     begin(m);
-    thread_wait_token(m);
+    /* Made while all others were told to stop, it may be told nothing. */
+    if (!atomic_load(&sched.stopping))
+        thread_wait_token(m);
     thread_loop(m);
     end(m);
     return NULL;
