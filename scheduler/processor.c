@@ -422,17 +422,26 @@ static void woke_up(void)
     monitor_notice();
 }
 
+/* Until when the poller sleeps. Who has an earlier timer and could not read that yet is seen
+ * here; who could kicks. So what is published last must be what is slept for: with a later one
+ * somebody between the two would keep quiet. */
+static uint64_t publish_poll_until(void)
+{
+    uint64_t until = next_timer_at(), next;
+
+    atomic_store(&sched.poll_until_ns, until);
+    while ((next = next_timer_at()) < until)
+        atomic_store(&sched.poll_until_ns, until = next);
+    return until;
+}
+
 /* With the role: sleeps in epoll. What became ready goes to this processor's queue, or to
  * everybody's when the processor was taken away meanwhile. */
 static void poll_idle(struct thread *m, struct processor *p)
 {
     struct task_list ready = {0};
 
-    atomic_store(&sched.poll_until_ns, next_timer_at());
-    /* Who went idle with an earlier timer before it could read that is seen here. */
-    uint64_t until = next_timer_at();
-    atomic_store(&sched.poll_until_ns, until);
-    poller_wait(until, &ready);
+    poller_wait(publish_poll_until(), &ready);
     atomic_store(&sched.poller, NULL);
     leave_idle(m, p);
     woke_up();
