@@ -6,6 +6,8 @@
  *
  * B1  the mark names the thread, so the owner's and the monitor's exchange of it cannot mix up
  *     two calls on one processor: exactly one of them gets the processor.
+ *     The mark is set and taken back inside (hog.h), so who was asked for the processor at the
+ *     same moment has answered before.
  * B2  threads inside a lane's calls <= its limit; who waits for a place is parked, not blocked,
  *     and no thread is made for it. First come, first served. */
 #include "scheduler/block.h"
@@ -13,6 +15,7 @@
 #include "base/err.h"
 #include "scheduler/blocking.h"
 #include "scheduler/core.h"
+#include "scheduler/hog.h"
 #include "scheduler/monitor.h"
 #include "scheduler/probe.h"
 #include "scheduler/processor.h"
@@ -122,10 +125,11 @@ void block_enter(enum block_lane lane)
     struct task *t = task_self();
 
     lane_enter(&lanes[lane]);
-    struct thread *m = get_relaxed(&t->thread);
+    struct thread *m = inside_begin_surely();
     struct processor *p = get_relaxed(&m->processor);
     lend(m, t, p, lane);
     atomic_store_explicit(&p->blocked_by, (uintptr_t)m, memory_order_release);
+    inside_end(m);
     monitor_notice();
 }
 
@@ -142,7 +146,7 @@ void block_enter_long(enum block_lane lane)
     struct task *t = task_self();
 
     lane_enter(&lanes[lane]);
-    struct thread *m = get_relaxed(&t->thread);
+    struct thread *m = inside_begin_surely();
     struct processor *p = get_relaxed(&m->processor);
     struct thread *next = is_idle_otherwise(p) ? NULL : thread_get_spare();
 
@@ -150,12 +154,13 @@ void block_enter_long(enum block_lane lane)
     if (next == NULL) {
         atomic_store_explicit(&p->blocked_by, (uintptr_t)m, memory_order_release);
         monitor_notice();
-        return;
+    } else {
+        atomic_fetch_add(&sched.blocked, 1);
+        count_add(&p->counters.handoffs, 1);
+        probe_handoff(p, next);
+        processor_give(p, next);
     }
-    atomic_fetch_add(&sched.blocked, 1);
-    count_add(&p->counters.handoffs, 1);
-    probe_handoff(p, next);
-    processor_give(p, next);
+    inside_end(m);
 }
 
 bool blocking_retake(struct processor *p, uintptr_t mark)
@@ -181,20 +186,30 @@ static bool commit_back(struct thread *m, struct task *t, void *arg)
 {
     (void)m, (void)arg;
     processor_ready(t);
-    atomic_fetch_sub(&sched.blocked,
-                     1); /* after: deadlock detection must see one or the other */
     return false;
+}
+
+void blocking_come_back(struct thread *m, struct task *t, struct processor *rather)
+{
+    inside_begin(m);
+    atomic_store(&m->asked, ASKED_NOTHING); /* before: it has nothing to lose yet */
+    struct processor *p = processor_take_idle(m, rather);
+    if (p != NULL) {
+        count_add(&p->counters.runs, 1); /* a new slice */
+        hog_is_back(m);
+        monitor_notice();
+    }
+    inside_end(m);
+    if (p != NULL)
+        return;
+    probe_stop(t, "a processor");
+    task_leave(t, commit_back, NULL);
 }
 
 static void come_back(struct thread *m, struct task *t)
 {
-    if (processor_take_idle(m, t->lent) != NULL) {
-        atomic_fetch_sub(&sched.blocked, 1);
-        monitor_notice();
-        return;
-    }
-    probe_stop(t, "a processor");
-    task_leave(t, commit_back, NULL);
+    m->away = true;
+    blocking_come_back(m, t, t->lent);
 }
 
 void block_leave(void)

@@ -7,6 +7,8 @@
  *     r = n < 0 ? -errno : 0;                   read errno before leaving
  *     block_leave();
  *
+ * A call that was not announced is noticed after some 15 ms, if others wait (hog.c).
+ *
  * A call that is over in microseconds (page cache) costs two atomic operations and no switch.
  * Between enter and leave nothing of the scheduler may be called but event_set and net_kick.
  * Each lane has its own limit; over it the task waits parked, first come first served, and no

@@ -9,5 +9,8 @@ void blocking_start(unsigned max);
 /* Takes p from the call that left mark on it and gives it to a spare thread. false: the call
  * was over, or no thread could be had. The monitor. */
 bool blocking_retake(struct processor *p, uintptr_t mark);
+/* The task of a thread without a processor wants one: takes an idle one, rather that one, or
+ * parks in the global queue until a thread picks it up. */
+void blocking_come_back(struct thread *m, struct task *t, struct processor *rather);
 
 #endif

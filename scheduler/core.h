@@ -94,10 +94,14 @@ enum thread_token { TOKEN_NONE, TOKEN_SPINNING, TOKEN_PLAIN, TOKEN_STOP };
 struct thread {
     void *sp; /* of the scheduler's stack, while a task runs */
     struct task *_Atomic task;
-    struct processor *_Atomic processor; /* NULL in a blocking call */
+    struct processor *_Atomic processor; /* NULL in a blocking call; see H3 in hog.c */
     task_commit_fn _Atomic commit;
     void *_Atomic commit_arg;
-    bool spinning; /* counted in scheduler.spinning */
+    _Atomic uint32_t asked; /* enum asked, by the monitor */
+    _Atomic bool inside;    /* uses its processor on a task's stack */
+    bool away;              /* own; counted in scheduler.blocked */
+    bool hog;               /* own; counted in scheduler.taken */
+    bool spinning;          /* counted in scheduler.spinning */
     bool ending;
     uint8_t next_in_row;
     struct rand rand;
@@ -119,7 +123,7 @@ struct thread {
 
 struct processor_counters {
     _Atomic uint64_t created, ended, runs, steals, steal_attempts, parks, yields, handoffs,
-        overflows, polls, timers_fired, blocking_calls, retakes;
+        overflows, polls, timers_fired, blocking_calls, retakes, takes;
     _Atomic int64_t outside; /* tasks parked here minus tasks resumed here: the sum counts */
 };
 
@@ -134,7 +138,6 @@ struct processor {
     struct timers timers;
     unsigned index;
     _Atomic uint32_t tick;
-    _Atomic bool want_yield;      /* set by the monitor when a slice is used up */
     _Atomic uintptr_t blocked_by; /* the thread inside a blocking call, or 0 */
     struct thread *thread;        /* guarded by idle_lock */
     uint64_t id_next, id_end;
@@ -167,10 +170,12 @@ struct scheduler {
     _Atomic uint64_t polls;   /* by anybody */
     _Atomic uint32_t watched; /* descriptors */
 
-    _Atomic uint64_t wakes;   /* of threads */
-    _Atomic uint32_t blocked; /* threads in blocking calls without a processor */
-    _Atomic uint32_t foreign; /* foreign threads inside one of our calls */
-    _Atomic uint32_t outside; /* promises of scheduler_outside_begin */
+    _Atomic uint64_t wakes;        /* of threads */
+    _Atomic uint32_t blocked;      /* threads that run a task without a processor */
+    _Atomic uint32_t taken;        /* of these: whose processor was taken, see hog.c */
+    _Atomic int64_t outside_stray; /* as counters.outside: parked by such threads */
+    _Atomic uint32_t foreign;      /* foreign threads inside one of our calls */
+    _Atomic uint32_t outside;      /* promises of scheduler_outside_begin */
     _Atomic bool stopping;
     _Atomic bool running;
 
@@ -234,8 +239,6 @@ void task_leave(struct task *t, task_commit_fn commit, void *arg);
 int task_bind(struct processor *p, struct task *t);
 /* Counts an operation that went through without parking; yields when there were many. */
 void task_spend(void);
-/* The processor of the calling thread if it runs tasks just now, else NULL. */
-struct processor *processor_self(void);
 /* Frees all descriptors; no task may live. */
 void task_slabs_free(void);
 /* Calls fn for each descriptor that was ever used, free ones included. */

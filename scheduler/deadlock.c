@@ -51,7 +51,7 @@ static bool all_asleep(void)
             return false;
         outside += get_relaxed(&p->counters.outside);
     }
-    return outside == 0;
+    return outside + atomic_load(&sched.outside_stray) == 0;
 }
 
 bool deadlock_found(void)

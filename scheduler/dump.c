@@ -125,6 +125,7 @@ static void add_processor(struct scheduler_stats *s, const struct processor *p, 
     s->polls += get_relaxed(&c->polls);
     s->timers_fired += get_relaxed(&c->timers_fired);
     s->retakes += get_relaxed(&c->retakes);
+    s->takes += get_relaxed(&c->takes);
     s->run_queue_len += runq_len(&p->runq);
     for (unsigned i = 0; i < STACK_CLASSES; i++)
         s->stacks_cached += get_relaxed(&p->stacks.len[i]);
@@ -150,6 +151,7 @@ void scheduler_stats(struct scheduler_stats *ret)
     s.global_queue_len = atomic_load(&sched.global.len);
     s.threads = get_relaxed(&sched.threads_count);
     s.threads_blocked = atomic_load(&sched.blocked);
+    s.threads_taken = atomic_load(&sched.taken);
     s.processors = sched.count;
     s.processors_idle = atomic_load(&sched.idle_count);
     spin_lock(&sched.idle_lock);

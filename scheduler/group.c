@@ -15,6 +15,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "scheduler/core.h"
+#include "scheduler/hog.h"
 #include "scheduler/processor.h"
 #include "scheduler/task.h"
 #include "scheduler/threads.h"
@@ -215,17 +216,20 @@ int group_spawn(struct group *g, task_fn fn, void *arg, const struct task_option
     if (task_cancelled() != 0)
         return -ECANCELED;
 
-    struct task *t = task_new(processor_self(), fn, arg, options);
+    struct thread *m = inside_begin_surely();
+    struct task *t = task_new(get_relaxed(&m->processor), fn, arg, options);
+    inside_end(m);
     if (t == NULL)
         return -ENOMEM;
     int r = enter(g, t);
     if (r < 0) {
-        task_free(processor_self(), t);
+        m = inside_begin_surely();
+        task_free(get_relaxed(&m->processor), t);
+        inside_end(m);
         return r;
     }
     sanitizer_task_init(&t->sanitizer, options->name);
     sanitizer_give(t);
-    count_add(&processor_self()->counters.created, 1);
     processor_spawn(t);
     /* Who starts a million tasks lets them run in between: they end, sleep or park on stacks
      * that are in use already, and nobody who is woken meanwhile stands behind all of them. */

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "scheduler/blocking.h"
 #include "scheduler/futex.h"
+#include "scheduler/hog.h"
 #include "scheduler/poller.h"
 #include "scheduler/processor.h"
 #include "scheduler/threads.h"
@@ -11,7 +12,7 @@
 #define TICK_BUSY_NS NS_PER_MS
 #define TICK_IDLE_NS (10 * NS_PER_MS)
 #define TICK_TRIM_NS NS_PER_S
-#define IDLE_TICKS_MAX 100 /* then the slow pace, until nothing is left to give back */
+#define IDLE_TICKS_MAX 3 /* then the slow pace, until nothing is left to give back */
 #define TRIM_TICKS_MAX 15
 #define SLICE_NS (10 * NS_PER_MS)
 #define POLL_NS (10 * NS_PER_MS)
@@ -26,6 +27,7 @@ static struct {
     pthread_t thread;
     uint64_t seen_polls, polled_at_ns, trimmed_at_ns;
     unsigned idle_ticks, trim_ticks;
+    bool spares_left;
 } self;
 
 void monitor_wake(void)
@@ -42,10 +44,11 @@ static bool all_idle(void)
 }
 
 /* A short call costs the monitor nothing: only one that is seen twice is taken from. */
-static void look_at_blocked(struct processor *p, uintptr_t mark)
+static void look_at_blocked(struct processor *p, uintptr_t mark, uint64_t now)
 {
     uint64_t calls = get_relaxed(&p->counters.blocking_calls);
 
+    p->seen_since_ns = now; /* back from it, the task has its slice */
     if (calls != p->seen_blocked) {
         p->seen_blocked = calls;
         return;
@@ -63,8 +66,8 @@ static bool is_behind(struct processor *p, uint64_t now)
 }
 
 /* Stage 1 asks a hog to yield. Stage 2 brings an idle processor, which steals its queue, the
- * slot `next`, and its timers. */
-static void look_at_running(struct processor *p, uint64_t now)
+ * slot `next`, and its timers. true: the run is old, and work waits here or for everybody. */
+static bool look_at_running(struct processor *p, uint64_t now)
 {
     uint64_t runs = get_relaxed(&p->counters.runs);
     bool behind = is_behind(p, now);
@@ -72,30 +75,48 @@ static void look_at_running(struct processor *p, uint64_t now)
     if (runs != p->seen_runs) {
         p->seen_runs = runs;
         p->seen_since_ns = now;
-        behind = false;
-    } else if (now - p->seen_since_ns >= SLICE_NS) {
-        set_relaxed(&p->want_yield, true);
+        set_relaxed(&p->stalled_since_ns, 0);
+        return false;
     }
+    if (now - p->seen_since_ns >= SLICE_NS)
+        hog_ask(p);
     if (!behind)
         set_relaxed(&p->stalled_since_ns, 0);
     else if (get_relaxed(&p->stalled_since_ns) == 0)
         set_relaxed(&p->stalled_since_ns, p->seen_since_ns);
     if (behind && atomic_load(&sched.idle_count) > 0)
         processor_wake();
+    return (behind || atomic_load(&sched.global.len) > 0) &&
+           now - p->seen_since_ns >= hog_patience_ns();
+}
+
+/* Stage 3: nobody is idle. One at a time, the one that runs longest: what waits may need no
+ * more. */
+static void take(struct processor *p, uint64_t now)
+{
+    if (atomic_load(&sched.idle_count) > 0 || !hog_take(p))
+        return;
+    p->seen_since_ns = now;
+    set_relaxed(&p->stalled_since_ns, 0);
 }
 
 static void look_at_processors(uint64_t now)
 {
+    struct processor *oldest = NULL;
+
     for (unsigned i = 0; i < sched.count; i++) {
         struct processor *p = &sched.processors[i];
         uintptr_t mark = atomic_load(&p->blocked_by);
         if (mark != 0)
-            look_at_blocked(p, mark);
-        else
-            look_at_running(p, now);
+            look_at_blocked(p, mark, now);
+        else if (look_at_running(p, now) &&
+                 (oldest == NULL || p->seen_since_ns < oldest->seen_since_ns))
+            oldest = p;
     }
     if (atomic_load(&sched.global.len) > 0 && atomic_load(&sched.idle_count) > 0)
         processor_wake();
+    if (oldest != NULL)
+        take(oldest, now);
 }
 
 /* The last poller has left with work in its hands. An idle thread takes the role; if all are
@@ -123,9 +144,9 @@ static bool trim(uint64_t now)
 
     if (new_period) {
         self.trimmed_at_ns = now;
-        threads_trim();
+        self.spares_left = threads_trim();
     }
-    return stack_trim(new_period) || ++self.trim_ticks < TRIM_TICKS_MAX;
+    return stack_trim(new_period) || self.spares_left || ++self.trim_ticks < TRIM_TICKS_MAX;
 }
 
 static void sleep_until_noticed(uint64_t ns)
@@ -184,6 +205,7 @@ static void *monitor_main(void *arg)
 int monitor_start(void)
 {
     self.idle_ticks = self.trim_ticks = 0;
+    self.spares_left = false;
     self.polled_at_ns = self.trimmed_at_ns = clock_mono_ns();
     atomic_store(&monitor_word, MONITOR_TICKS);
     return -pthread_create(&self.thread, NULL, monitor_main, NULL);

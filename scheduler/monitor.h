@@ -1,6 +1,7 @@
 /* monitor.h: a thread that looks at the others: takes processors back from blocking calls that
- * last, asks hogs to yield, brings help to a queue whose processor is busy, polls when nobody
- * did. It ticks while something runs, and sleeps without end when all is idle. */
+ * last, asks hogs to yield, brings help to a queue whose processor is busy, takes the processor
+ * where none is to be had, polls when nobody did. It ticks while something runs, and sleeps
+ * without end when all is idle. */
 #ifndef SCHEDULER_MONITOR_H
 #define SCHEDULER_MONITOR_H
 

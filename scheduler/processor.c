@@ -27,7 +27,10 @@
  *     the same hold of the lock: given later, it would ring at the poll of a thread that has
  *     left it and waits at its futex.
  * I4  the slot `next` is outside I1 when a running task fills it by waking another: this
- *     processor reaches it soon. The monitor makes sure when it does not. */
+ *     processor reaches it soon. The monitor makes sure when it does not.
+ * I5  a processor that is not idle and in no blocking call runs a task that is younger than a
+ *     bound, or its thread is on the scheduler's stack, or nothing waits: the monitor takes it
+ *     otherwise (hog.c; H5 names the bound). */
 #include "scheduler/processor.h"
 
 #include "base/clock.h"
@@ -181,7 +184,9 @@ void processor_wake(void)
 
 void processor_submit(void)
 {
-    if (sched.count == 1 && processor_self() != NULL)
+    const struct thread *m;
+
+    if (sched.count == 1 && (m = thread_self()) != NULL && get_relaxed(&m->processor) != NULL)
         return;
     atomic_thread_fence(memory_order_seq_cst);
     if (atomic_load(&sched.idle_count) > 0 && atomic_load(&sched.spinning) == 0)

@@ -1,14 +1,7 @@
 /* ready.c: making tasks runnable: where they are put, and who is told. */
+#include "scheduler/hog.h"
 #include "scheduler/probe.h"
 #include "scheduler/processor.h"
-
-static void push_global(struct task *t)
-{
-    struct task_list one = {0};
-
-    task_list_push(&one, t);
-    global_push(&sched.global, &one);
-}
 
 /* Behind the others; a full ring gives its older half to everybody. */
 static void push(struct processor *p, struct task *t)
@@ -67,7 +60,8 @@ struct task *processor_take_global(struct processor *p, unsigned max)
     return t;
 }
 
-/* Threads without a processor: foreign ones, and ours inside a blocking call. */
+/* Threads without a processor: foreign ones, and ours inside a blocking call, announced or
+ * not. */
 static void ready_from_outside(struct task_list *list)
 {
     atomic_fetch_add(&sched.foreign, 1);
@@ -76,10 +70,23 @@ static void ready_from_outside(struct task_list *list)
     atomic_fetch_sub(&sched.foreign, 1);
 }
 
-static struct processor *processor_of_runner(struct thread **ret)
+/* The processor of the calling thread, which is inside from here on; NULL when it has none, as
+ * a foreign thread, one in a blocking call, and one that has lost it. */
+static struct processor *begin(struct thread **ret)
 {
-    *ret = thread_self();
-    return *ret != NULL ? get_relaxed(&(*ret)->processor) : NULL;
+    struct thread *m = thread_self();
+
+    *ret = m;
+    if (m == NULL)
+        return NULL;
+    inside_begin(m);
+    return get_relaxed(&m->processor);
+}
+
+static void end(struct thread *m)
+{
+    if (m != NULL)
+        inside_end(m);
 }
 
 static void put_next(struct processor *p, struct task *t, bool tell)
@@ -95,7 +102,7 @@ static void put_next(struct processor *p, struct task *t, bool tell)
 void processor_ready(struct task *t)
 {
     struct thread *m;
-    struct processor *p = processor_of_runner(&m);
+    struct processor *p = begin(&m);
 
     set_relaxed(&t->state, TASK_READY);
     probe_ready(p, t);
@@ -108,39 +115,40 @@ void processor_ready(struct task *t)
     } else {
         push(p, t); /* the loop of this thread looks at its queue next */
     }
+    end(m);
 }
 
 void processor_ready_list(struct task_list *list)
 {
     struct thread *m;
-    struct processor *p = processor_of_runner(&m);
 
     if (list->head == NULL)
         return;
+    struct processor *p = begin(&m);
     for (struct task *t = list->head; t != NULL; t = get_relaxed(&t->next)) {
         set_relaxed(&t->state, TASK_READY);
         probe_ready(p, t);
     }
     if (p == NULL) {
         ready_from_outside(list);
-        return;
+    } else {
+        bool many = list->len > 1 || get_relaxed(&m->task) != NULL;
+        push_all(p, list);
+        if (many)
+            processor_submit();
     }
-    bool many = list->len > 1 || get_relaxed(&m->task) != NULL;
-    push_all(p, list);
-    if (many)
-        processor_submit();
+    end(m);
 }
 
 void processor_spawn(struct task *t)
 {
-    struct thread *m;
-    struct processor *p = processor_of_runner(&m);
+    struct thread *m = inside_begin_surely();
+    struct processor *p = get_relaxed(&m->processor);
 
+    count_add(&p->counters.created, 1);
     probe_spawn(p, t);
-    if (p == NULL)
-        push_global(t);
-    else
-        put_next(p, t, true);
+    put_next(p, t, true);
+    inside_end(m);
 }
 
 void processor_requeue(struct processor *p, struct task *t)

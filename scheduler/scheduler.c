@@ -3,15 +3,18 @@
  * What it is. An M:N scheduler after Go's. A task is a function with a stack of its own, which
  * gives its processor away whenever it would wait. A processor is the right to run tasks; there
  * are as many as cores, each with a run queue, timers and caches of its own. A thread runs
- * tasks while it holds a processor. So at most that many threads compute, whatever the tasks
- * do; threads inside blocking calls hold none and do not count.
+ * tasks while it holds a processor; so at most that many do. Threads inside blocking calls hold
+ * none, nor do those whose task has run for so long that the monitor took it (hog.c): these go
+ * on, bounded in number, until they ask for anything. So two tasks may run at the same moment
+ * even where there is one processor.
  *
  * How to read it. switch_*.S (leaving a stack), stack.c, task.c (descriptors), runq.c (where
  * runnable tasks stand), wait.c (the word on which all wakers compete), processor.c (find work;
  * go idle without losing a wake-up: the heart), threads.c, poller.c and net.c, timer.c,
- * block.c (the hand-off), monitor.c, group.c (structure and cancellation), event.c, deadlock.c,
- * dump.c, observe.c and trace.c (seen from outside, through the probes of probe.h).
- * sanitizer.h is the only place that speaks with the tools.
+ * block.c (the hand-off), hog.c (the hand-off of who did not ask for it), monitor.c, group.c
+ * (structure and cancellation), event.c, deadlock.c, dump.c, observe.c and trace.c (seen from
+ * outside, through the probes of probe.h). sanitizer.h is the only place that speaks with the
+ * tools.
  *
  * A task's way. group_spawn takes a descriptor and puts it into the slot `next` of its
  * processor; the thread's loop (threads.c) takes it out, binds a stack and switches to it. When
@@ -29,14 +32,16 @@
  *   - A pool hop for each file call: four to ten times the CPU of calling and taking the
  *     processor away only when it lasts.
  *   - Signals to interrupt tasks that compute: EINTR in every library, and in C no point at
- *     which an interrupted task is known to be whole. The monitor asks, and brings help.
+ *     which an interrupted task is known to be whole. The monitor asks, brings help, and takes
+ *     the processor, not the thread.
  *   - io_uring: switched off where such daemons run; epoll must be right in any case.
  *
  * Locks. group.lock > task.tree_lock > group.lock below > wait word (no lock) > idle_lock,
  * global.lock, timers.lock, stores (leaves). None is held over a switch but by wait_park, which
  * gives it back on the scheduler's stack. Threads sleep on a futex each, one in epoll.
  *
- * S1  exactly one thread runs a task, and only between two switches of its loop.
+ * S1  exactly one thread runs a task, and only between two switches of its loop. It holds a
+ *     processor then, or is counted in sched.blocked.
  * S2  a task's stack is touched by nobody else once it runs, and by its waker only under the
  *     lock of the object it waits in.
  * S3  descriptors are type-stable until scheduler_run ends, which waits for foreign callers.
@@ -47,6 +52,7 @@
 #include "base/rand.h"
 #include "scheduler/blocking.h"
 #include "scheduler/core.h"
+#include "scheduler/hog.h"
 #include "scheduler/monitor.h"
 #include "scheduler/overflow.h"
 #include "scheduler/poller.h"
@@ -94,6 +100,8 @@ static void reset(const struct scheduler_options *options)
     atomic_store(&sched.watched, 0);
     atomic_store(&sched.outside, 0);
     atomic_store(&sched.blocked, 0);
+    atomic_store(&sched.taken, 0);
+    atomic_store(&sched.outside_stray, 0);
     atomic_store(&sched.stopping, false);
     atomic_store(&sched.dead_told, false);
     sched.dead_cancelled = false;
@@ -143,6 +151,7 @@ static int start(task_fn fn, void *arg)
     if (count > PROCESSORS_MAX)
         count = PROCESSORS_MAX;
     blocking_start(sched.options.blocking_max);
+    hog_start(sched.options.blocking_max);
     if ((r = processors_start(count)) < 0 || (r = poller_open()) < 0 ||
         (r = thread_adopt()) < 0 || (r = threads_start()) < 0 || (r = root_start(fn, arg)) < 0)
         return r;

@@ -35,9 +35,11 @@
 typedef int (*task_fn)(void *arg);
 
 struct scheduler_options {
-    unsigned processors;   /* 0 = what affinity and the cgroup's quota allow */
-    unsigned blocking_max; /* threads inside announced blocking calls at once; 0 = 64 */
-    uint64_t seed;         /* for victim order and select; 0 = from the kernel */
+    unsigned processors; /* 0 = what affinity and the cgroup's quota allow */
+    /* Threads inside announced blocking calls at once, and as many again whose tasks compute
+     * or block without a word while another thread has their processor; 0 = 64. */
+    unsigned blocking_max;
+    uint64_t seed; /* for victim order and select; 0 = from the kernel */
     /* Told when every task sleeps and nothing outside can wake one. NULL: dump to standard
      * error and scheduler_run returns -EDEADLK. */
     void (*deadlock)(void *ctx, const char *report);
@@ -68,7 +70,9 @@ struct scheduler_stats {
     uint64_t runs, steals, steal_attempts, parks, yields, handoffs, overflows;
     uint64_t polls, wakes, timers_fired, retakes;
     uint64_t run_queue_len, global_queue_len;
-    uint64_t threads, threads_spare, threads_blocked, processors, processors_idle;
+    uint64_t takes; /* of processors from tasks that ran too long; threads_taken: still do */
+    uint64_t threads, threads_spare, threads_blocked, threads_taken;
+    uint64_t processors, processors_idle;
     uint64_t stacks_live, stacks_cached;
     uint64_t stacks_canary; /* without a guard page: vm.max_map_count is used up */
     uint64_t stall_ns; /* longest time for which a processor now has had work and picked none */

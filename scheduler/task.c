@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "scheduler/core.h"
+#include "scheduler/hog.h"
 #include "scheduler/overflow.h"
 #include "scheduler/probe.h"
 #include "scheduler/processor.h"
@@ -217,6 +218,7 @@ static bool commit_end(struct thread *m, struct task *t, void *arg)
 {
     struct processor *p = get_relaxed(&m->processor);
 
+    inside_end(m); /* it began on the stack that is put away now */
     if (!stack_is_whole(get_relaxed(&t->stack)))
         overflow_end(t);
     sanitizer_give(stack_base(get_relaxed(&t->stack)));
@@ -238,8 +240,8 @@ SANITIZER_LOCAL static void task_entry(void *arg)
     assert_always(list_is_empty(&t->groups_open)); /* a frame ended with a group open */
     assert_always(t->shields == 0);
 
+    struct thread *m = inside_begin_surely();
     probe_stop(t, "end");
-    struct thread *m = get_relaxed(&t->thread);
     set_relaxed(&m->commit, commit_end);
     set_relaxed(&m->commit_arg, (void *)(intptr_t)result);
     void *sp = m->sp;
@@ -270,13 +272,6 @@ struct task *task_self(void)
     return m != NULL ? get_relaxed(&m->task) : NULL;
 }
 
-struct processor *processor_self(void)
-{
-    struct thread *m = thread_self();
-
-    return m != NULL ? get_relaxed(&m->processor) : NULL;
-}
-
 uint64_t task_id(const struct task *t)
 {
     return t->id;
@@ -294,6 +289,10 @@ static bool commit_yield(struct thread *m, struct task *t, void *arg)
     struct processor *p = get_relaxed(&m->processor);
 
     (void)arg;
+    if (p == NULL) { /* it was taken while the task ran */
+        processor_ready(t);
+        return false;
+    }
     count_add(&p->counters.yields, 1);
     set_relaxed(&t->state, TASK_READY);
     processor_requeue(p, t);
@@ -314,9 +313,7 @@ int task_yield(void)
 
 static bool slice_is_over(const struct thread *m)
 {
-    struct processor *p = get_relaxed(&m->processor);
-
-    return p != NULL && get_relaxed(&p->want_yield);
+    return get_relaxed(&m->asked) != ASKED_NOTHING;
 }
 
 int task_checkpoint(void)

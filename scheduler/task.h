@@ -13,7 +13,8 @@ uint64_t task_id(const struct task *t);
 
 /* Lets others run. 0 or the cancel reason. */
 int task_yield(void);
-/* Call it in loops that compute: yields when the slice (10 ms) is used up. 0 or the reason. */
+/* Call it in loops that compute: yields when the slice (10 ms) is used up. 0 or the reason. A
+ * loop that does not is left to a thread of its own, at the price of a thread. */
 int task_checkpoint(void);
 /* 0 when the time came, or the cancel reason (-ECANCELED, -ETIMEDOUT). */
 int task_sleep_until(uint64_t at_ns);

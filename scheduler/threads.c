@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "scheduler/futex.h"
+#include "scheduler/hog.h"
 #include "scheduler/overflow.h"
 #include "scheduler/poller.h"
 #include "scheduler/probe.h"
@@ -150,6 +151,9 @@ void thread_put_spare(struct thread *m)
  * processor, or been told to stop meanwhile. */
 static void rest(struct thread *m)
 {
+    /* Its task may have parked, and been the last that ran: a processor looks again. */
+    if (hog_is_back(m) && atomic_load(&sched.idle_count) == sched.count)
+        processor_wake();
     spin_lock(&sched.idle_lock);
     bool listed = m->place == PLACE_SPARE;
     if (!listed)
@@ -159,7 +163,7 @@ static void rest(struct thread *m)
         thread_wait_token(m);
 }
 
-void threads_trim(void)
+static void trim_one(void)
 {
     struct thread *m = NULL;
 
@@ -184,6 +188,21 @@ void threads_trim(void)
     pthread_join(m->id, NULL);
     delist(m);
     free(m);
+}
+
+static unsigned surplus(void)
+{
+    spin_lock(&sched.idle_lock);
+    unsigned count = sched.spare_count;
+    spin_unlock(&sched.idle_lock);
+    return count > THREADS_SPARE_KEPT ? count - THREADS_SPARE_KEPT : 0;
+}
+
+bool threads_trim(void)
+{
+    for (unsigned half = (surplus() + 1) / 2; half > 0; half--)
+        trim_one();
+    return surplus() > 0;
 }
 
 void thread_notify(struct thread *m, bool polling)
@@ -218,12 +237,17 @@ static __attribute__((noinline, no_sanitize("thread"))) int errno_saved(void)
     return errno;
 }
 
+/* The task is off the thread, and with it all that it was asked but one thing. */
+static void answer(struct thread *m)
+{
+    hog_answer(m);
+    atomic_store(&m->asked, ASKED_NOTHING);
+}
+
 /* One run of a task, from its stack's top to its next switch. */
 static void run(struct thread *m, struct processor *p, struct task *t)
 {
     count_add(&p->counters.runs, 1);
-    if (get_relaxed(&p->want_yield))
-        set_relaxed(&p->want_yield, false);
     if (t->outside) {
         t->outside = false;
         count_add(&p->counters.outside, -1);
@@ -232,8 +256,8 @@ static void run(struct thread *m, struct processor *p, struct task *t)
         set_relaxed(&sched.dead_told, false);
     set_relaxed(&t->thread, m);
     set_relaxed(&t->state, TASK_RUNNING);
-    set_relaxed(&m->task, t);
     probe_run(p, t);
+    atomic_store_explicit(&m->task, t, memory_order_release); /* H1: no use of p after it */
 
     void *sp = t->sp;
     errno_restore(t->saved_errno);
@@ -242,6 +266,9 @@ static void run(struct thread *m, struct processor *p, struct task *t)
     sanitizer_arrived(&m->sanitizer);
     t->saved_errno = errno_saved();
     set_relaxed(&m->task, NULL);
+    atomic_signal_fence(memory_order_seq_cst);
+    if (get_relaxed(&m->asked) != ASKED_NOTHING)
+        answer(m);
 }
 
 static void execute(struct thread *m, struct task *t)
@@ -258,7 +285,9 @@ static void execute(struct thread *m, struct task *t)
         }
         run(m, p, t);
         again = get_relaxed(&m->commit)(m, t, get_relaxed(&m->commit_arg));
-    } while (again);
+    } while (again && get_relaxed(&m->processor) != NULL);
+    if (again)
+        processor_ready(t);
 }
 
 void thread_loop(struct thread *m)

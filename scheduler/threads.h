@@ -23,8 +23,8 @@ struct thread *thread_get_spare(void);
 void thread_put_spare(struct thread *m);
 /* Under idle_lock: m sleeps or will, and has no processor. */
 void thread_make_spare(struct thread *m);
-/* Ends spares beyond those that are kept. The monitor. */
-void threads_trim(void);
+/* Ends half of the spares beyond those that are kept. true: some are left. The monitor. */
+bool threads_trim(void);
 /* Wakes m, which was given a token: from the poller, or from its futex. */
 void thread_notify(struct thread *m, bool polling);
 /* Sleeps until a token is given, and takes it. */

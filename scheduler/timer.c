@@ -3,7 +3,8 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "scheduler/core.h"
-#include "scheduler/futex.h"
+#include "scheduler/hog.h"
+#include "scheduler/poller.h"
 #include "scheduler/wait.h"
 
 #include <errno.h>
@@ -180,6 +181,37 @@ void timer_init(struct timer *t, void (*fn)(struct timer *t))
     *t = (struct timer){.fn = fn, .node.index = HEAP_NONE};
 }
 
+static int enter(struct timer *t, struct processor *p)
+{
+    spin_lock(&p->timers.lock);
+    int r = insert(&p->timers, t);
+    if (r == 0) {
+        atomic_fetch_or(&t->state, STATE_HEAPED);
+        atomic_store(&t->home, p);
+    }
+    spin_unlock(&p->timers.lock);
+    return r;
+}
+
+/* The timer stands with a processor that may be another's, which may sleep: that one looked at
+ * its timers before, but does not after. */
+static void tell_poller(uint64_t at_ns)
+{
+    if (at_ns < atomic_load(&sched.poll_until_ns))
+        poller_kick();
+}
+
+/* The own processor was taken. */
+static int enter_elsewhere(struct timer *t)
+{
+    uint64_t at_ns = t->at_ns;
+    int r = enter(t, &sched.processors[0]);
+
+    if (r == 0)
+        tell_poller(at_ns);
+    return r;
+}
+
 int timer_start(struct timer *t, uint64_t at_ns)
 {
     struct timers *h = lock_home(t);
@@ -191,19 +223,17 @@ int timer_start(struct timer *t, uint64_t at_ns)
         place(h, i, (struct timer_slot){at_ns, t});
         publish(h);
         spin_unlock(&h->lock);
+        tell_poller(at_ns);
         return 0;
     }
 
-    struct processor *p = processor_self();
-    assert_always(p != NULL);
+    struct thread *m = thread_self();
+    assert_always(m != NULL);
+    inside_begin(m);
+    struct processor *p = get_relaxed(&m->processor);
     t->at_ns = at_ns;
-    spin_lock(&p->timers.lock);
-    r = insert(&p->timers, t);
-    if (r == 0) {
-        atomic_fetch_or(&t->state, STATE_HEAPED);
-        atomic_store(&t->home, p);
-    }
-    spin_unlock(&p->timers.lock);
+    r = p != NULL ? enter(t, p) : enter_elsewhere(t);
+    inside_end(m);
     return r;
 }
 

@@ -148,6 +148,18 @@ bool wait_tag_finish(uintptr_t tag, int result, struct task **ret)
     return finish(t, epoch, result);
 }
 
+/* p == NULL: it was taken while the task ran. */
+static void count_park(struct processor *p, bool outside)
+{
+    if (p == NULL) {
+        atomic_fetch_add(&sched.outside_stray, outside ? 1 : 0);
+        return;
+    }
+    count_add(&p->counters.parks, 1);
+    if (outside)
+        count_add(&p->counters.outside, 1);
+}
+
 /* On the scheduler's stack. From PARKED on the task may run elsewhere, even be gone, unless
  * the lock that is released last still holds it up; nothing of it is read after. */
 static bool commit(struct thread *m, struct task *t, void *arg)
@@ -157,12 +169,9 @@ static bool commit(struct thread *m, struct task *t, void *arg)
     void *unlock_arg = park->arg;
     uint64_t bits = PARKED | (park->shielded ? 0 : CANCELLABLE);
     uint64_t epoch = park->wait->epoch;
-    struct processor_counters *counters = &get_relaxed(&m->processor)->counters;
 
-    count_add(&counters->parks, 1);
     t->outside = park->outside && !t->background;
-    if (t->outside)
-        count_add(&counters->outside, 1);
+    count_park(get_relaxed(&m->processor), t->outside);
     set_relaxed(&t->timed, park->deadline_ns > 0);
     set_relaxed(&t->state, TASK_PARKED);
 

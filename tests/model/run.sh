@@ -51,6 +51,12 @@ searches() {
         echo "breaks poller_$mutant poller.pml -D$mutant"
     done
 
+    echo "holds take_leaves_one_user_of_a_processor take.pml"
+    for mutant in NO_BARRIER NO_LOOK NO_TASK LOOK_FIRST NO_HOLDER BLIND_TAKE BLIND_KEEP UNASKED \
+        LATE_CLEAR; do
+        echo "breaks take_$mutant take.pml -D$mutant"
+    done
+
     echo "holds idle_two_spawners idle.pml -DTHIEVES=2 -DBUSY=2"
     echo "holds idle_one_spawner idle.pml -DTHIEVES=2 -DBUSY=1 -DPER=2"
     echo "holds idle_from_outside idle.pml -DTHIEVES=2 -DBUSY=0 -DOUTSIDE=2"

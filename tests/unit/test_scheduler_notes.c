@@ -309,7 +309,8 @@ static int serve_all(void *arg)
     while (atomic_load(&count) < REQUESTS)
         ck_assert_int_eq(task_yield(), 0);
     ck_assert_uint_eq(stats_now().tasks_live, REQUESTS + 1);
-    ck_assert_uint_le(stats_now().threads, 2);
+    /* One more whenever a slow machine let a task look like a hog. */
+    ck_assert_uint_le(stats_now().threads, 2 + stats_now().takes);
     if (SLOWDOWN == 1)
         ck_assert_uint_le((resident_bytes() - before) / REQUESTS, 12 * 1024);
     chan_close(gate);

@@ -118,10 +118,17 @@ static int hold_up(void *arg)
     return 0;
 }
 
-/* Three in turn: not in step with the sampling. */
-static int wait_behind_a_hog(void *arg)
+static uint64_t takes_now(void)
 {
-    struct scheduler_processor_stats stats;
+    struct scheduler_stats stats;
+
+    scheduler_stats(&stats);
+    return stats.takes;
+}
+
+/* Three in turn: not in step with the sampling. */
+static int take_turns(void *arg)
+{
     unsigned turns = 200;
     struct group g;
 
@@ -130,7 +137,20 @@ static int wait_behind_a_hog(void *arg)
     ck_assert_int_eq(group_go(&g, hold_up, &turns), 0);
     ck_assert_int_eq(group_go(&g, yield_often, &turns), 0);
     ck_assert_int_eq(group_go(&g, yield_often, &turns), 0);
-    ck_assert_int_eq(group_join(&g), 0);
+    return group_join(&g);
+}
+
+/* Where the machine is so slow that the hog's processor is taken nobody waits behind it: that
+ * round says nothing. */
+static int wait_behind_a_hog(void *arg)
+{
+    struct scheduler_processor_stats stats;
+    uint64_t takes;
+
+    do {
+        takes = takes_now();
+        ck_assert_int_eq(take_turns(arg), 0);
+    } while (takes_now() != takes);
     ck_assert(scheduler_processor_stats(0, &stats));
     ck_assert_uint_gt(stats.latency_count, 0);
     ck_assert_uint_ge(scheduler_latency_quantile_ns(stats.latency, 0.9), NS_PER_MS);
