@@ -66,21 +66,14 @@ uint64_t control_clock_ns(void)
 
 /* ---- locks ---- */
 
-void spin_lock(_Atomic uint32_t *lock)
+/* Who finds it taken. Torn, it lets a second one in. */
+void spin_lock_slow(_Atomic uint32_t *lock)
 {
-    control_point();
     if (control_tears(TEAR_LOCK))
         return;
     while (*lock != 0)
-        control_block((const void *)lock);
+        control_yield();
     *lock = 1;
-}
-
-void spin_unlock(_Atomic uint32_t *lock)
-{
-    control_point();
-    *lock = 0;
-    control_wake((const void *)lock);
 }
 
 /* ---- tasks ---- */

@@ -1,4 +1,6 @@
 /* Run queues and timers: threads that touch them, without tasks that park. */
+#include "tests/schedule/controlled.h" /* the queues' operations are inline */
+
 #include "tests/schedule/plays.h"
 
 #include "scheduler/core.h"
