@@ -34,7 +34,9 @@
 #define ROUND_REQUESTS_MAX 4096 /* requests in one transaction */
 #define ROUND_JOBS_MAX 20000    /* and submitted jobs, the last request apart */
 #define ROUND_ITEMS_MAX (ROUND_JOBS_MAX + ENGINE_WORDS_MAX)
-#define ASKERS_MAX 10000 /* workers that wait for jobs */
+#define ASKERS_MAX 10000        /* workers that wait for jobs */
+#define ASKERS_JOBS_MAX 1000000 /* and what they wait for: each has room for all it asks for   \
+                                 */
 #define READERS_MAX 64
 #define READ_BACKLOG_MAX 65536
 
@@ -140,7 +142,7 @@ struct rounds {
     uint64_t tended;       /* rounds since store_tend */
     uint64_t oldest_at_ns; /* when the oldest job was last looked for */
     struct list askers;    /* who has asked for jobs; their asks by link */
-    uint32_t askers_len;
+    uint32_t askers_len, askers_jobs;
     bool asked;         /* somebody among them has not been in a round yet */
     bool more_to_lease; /* the last round ended at its bound */
     struct commit_item *items[ROUND_ITEMS_MAX];

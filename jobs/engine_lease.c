@@ -22,6 +22,7 @@ static void asker_leave(struct engine *e, struct asker *asker)
 {
     list_remove(&asker->ask.link);
     e->rounds.askers_len--;
+    e->rounds.askers_jobs -= asker->ask.max;
     asker->answered = true;
 }
 
@@ -90,7 +91,8 @@ void engine_asker_enter(struct engine *e, struct asker *asker)
 {
     struct rounds *rounds = &e->rounds;
 
-    if (asker->waits && rounds->askers_len >= ASKERS_MAX) {
+    if (asker->waits && (rounds->askers_len >= ASKERS_MAX ||
+                         rounds->askers_jobs + asker->ask.max > ASKERS_JOBS_MAX)) {
         asker->refused = -EAGAIN;
         asker->answered = true;
         event_set(&asker->done);
@@ -98,6 +100,7 @@ void engine_asker_enter(struct engine *e, struct asker *asker)
     }
     list_push_back(&rounds->askers, &asker->ask.link);
     rounds->askers_len++;
+    rounds->askers_jobs += asker->ask.max;
     rounds->asked = true;
 }
 

@@ -2,6 +2,7 @@
 #include "jobs/engine.h"
 
 #include "base/fault.h"
+#include "jobs/commit.h"
 #include "scheduler/task.h"
 #include "tests/lib/fake_kind.h"
 #include "tests/lib/stored.h"
@@ -156,6 +157,41 @@ BOTH(who_is_cancelled_while_waiting_takes_nothing)
     struct lease lease = take_one();
 
     ck_assert_uint_eq(lease.fence, 1);
+    completes(&lease);
+}
+
+#define CROWD 1001 /* of which each asks for 1,000 jobs */
+
+static atomic_int sent_away, cancelled;
+
+static int wait_for_many(void *arg)
+{
+    struct lease_list list = {.count = 0};
+    int r = engine_lease(engine, queues, 2, LEASE_ASK_MAX, LONG, &list);
+
+    (void)arg;
+    atomic_fetch_add(r == -EAGAIN ? &sent_away : &cancelled, 1);
+    return 0;
+}
+
+BOTH(who_asks_when_too_much_is_asked_for_is_sent_away)
+{
+    struct group g;
+
+    group_open(&g, "waits");
+    for (int i = 0; i < CROWD; i++)
+        ck_assert_int_eq(group_go(&g, wait_for_many, NULL), 0);
+    while (atomic_load(&sent_away) == 0)
+        asked();
+    group_cancel(&g, -ECANCELED);
+    group_close(&g);
+    /* Our own small questions took a place, too, for a moment. */
+    ck_assert_int_lt(atomic_load(&sent_away), 10);
+    ck_assert_int_eq(atomic_load(&sent_away) + atomic_load(&cancelled), CROWD);
+    submit(JOB);
+
+    struct lease lease = take_one();
+
     completes(&lease);
 }
 
@@ -327,7 +363,8 @@ int main(void)
     return STORED_MAIN(
         "jobs_lease_engine", a_worker_gets_the_document_and_ends_the_job,
         a_submission_wakes_who_waits_and_gives_the_document_along,
-        who_is_cancelled_while_waiting_takes_nothing, a_wait_that_is_over_is_no_error,
+        who_is_cancelled_while_waiting_takes_nothing,
+        who_asks_when_too_much_is_asked_for_is_sent_away, a_wait_that_is_over_is_no_error,
         what_is_returned_comes_again_and_counts_nothing,
         each_word_of_a_batch_has_its_own_answer,
         a_success_told_twice_is_a_success_and_another_end_comes_too_late,
