@@ -495,25 +495,14 @@ int commit_probe(struct commit *c, int64_t now_ms)
     return store_commit(c->store, &change, 1, true);
 }
 
-/* Goes on where the last round ended, and once more from the start when there seems to be
- * nothing left, since jobs that end move others: two walks, however many rounds. */
+/* Goes on where the last round ended: one walk, however many rounds. */
 static size_t lost_gather(struct commit *c, struct commit_item *items)
 {
-    bool again = c->recover_pos > 0;
     size_t count = 0;
 
-    while (count < RECOVER_ROUND) {
-        uint64_t id = core_live_next(c->core, &c->recover_pos);
-
-        if (id) {
-            items[count++] = (struct commit_item){.input = {.kind = INPUT_LOST, .id = id}};
-            continue;
-        }
-        c->recover_pos = 0;
-        if (count > 0 || !again)
-            return count;
-        again = false;
-    }
+    for (uint64_t id; count < RECOVER_ROUND && (id = core_live_next(c->core, &c->recover_pos));
+         count++)
+        items[count] = (struct commit_item){.input = {.kind = INPUT_LOST, .id = id}};
     return count;
 }
 
@@ -534,6 +523,8 @@ int commit_recover(struct commit *c, int64_t now_ms)
     core_drain(c->core, true); /* or what was just taken back would start among the lost */
     r = commit_round(c, list, count, NULL, now_ms);
     core_drain(c->core, false);
+    if (r < 0)
+        c->recover_pos = 0; /* they are lost still */
     return r < 0 ? r : 1;
 }
 

@@ -56,9 +56,9 @@ static const char *check_entry(const struct core *core, uint32_t index, struct t
 
 static const char *check_entries(const struct core *core, struct tally *t)
 {
-    uint32_t pos = 0;
+    uint32_t pos = 0, count = 0;
 
-    for (uint32_t i; (i = entry_next(&core->queues.entries, &pos)) != ENTRY_NONE;) {
+    for (uint32_t i; (i = entry_next(&core->queues.entries, &pos)) != ENTRY_NONE; count++) {
         const char *broken = check_entry(core, i, t);
 
         if (broken)
@@ -67,6 +67,7 @@ static const char *check_entries(const struct core *core, struct tally *t)
                   "I2: the map does not find an entry");
         BROKEN_IF(core_entry(core, i)->id >= core->next_id, "I2: an id lies ahead");
     }
+    BROKEN_IF(count != core->queues.entries.map_len, "I2: the map knows other entries");
     return NULL;
 }
 

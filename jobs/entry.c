@@ -192,16 +192,17 @@ void entry_remove(struct entries *all, uint32_t index)
     all->map_len--;
     entry_extra_drop(all, e);
     e->lane = all->free;
+    e->state = 0;
     all->free = index + 1;
 }
 
 uint32_t entry_next(const struct entries *all, uint32_t *pos)
 {
-    while (*pos < all->map_cap) {
-        uint32_t slot = all->map[(*pos)++];
+    while (*pos < all->len) {
+        uint32_t index = (*pos)++;
 
-        if (slot)
-            return slot - 1;
+        if (entry_at(all, index)->state)
+            return index;
     }
     return ENTRY_NONE;
 }

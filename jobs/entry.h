@@ -74,7 +74,8 @@ void entry_extra_drop(struct entries *all, struct entry *e);
 /* The index, ENTRY_NONE when there is none. */
 uint32_t entry_find(const struct entries *all, uint64_t id);
 void entry_remove(struct entries *all, uint32_t index); /* with its extra */
-/* Start with *pos = 0; ENTRY_NONE ends. In no order. */
+/* Those that have a state. Start with *pos = 0; ENTRY_NONE ends. As they lie in memory, which
+ * neither a removal nor an addition changes: a walk may go on later. */
 uint32_t entry_next(const struct entries *all, uint32_t *pos);
 
 /* The earliest moment at which time itself ends what the job does. Waiting: its start_by while
