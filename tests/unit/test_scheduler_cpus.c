@@ -24,8 +24,8 @@ struct row {
 };
 
 static const struct row rows[] = {
-    {"no cgroups", NULL, {{NULL}}, 8, 8},
-    {"no controller", "0::/\n", {{NULL}}, 8, 8},
+    {"no cgroups", NULL, {{NULL, NULL, NULL}}, 8, 8},
+    {"no controller", "0::/\n", {{NULL, NULL, NULL}}, 8, 8},
     {"no limit", "0::/a\n", {{V2 "/a", "cpu.max", "max 100000\n"}}, 8, 8},
     {"a half more than one", "0::/a\n", {{V2 "/a", "cpu.max", "150000 100000\n"}}, 8, 2},
     {"whole ones", "0::/a\n", {{V2 "/a", "cpu.max", "300000 100000\n"}}, 8, 3},
@@ -65,7 +65,7 @@ static const struct row rows[] = {
      2},
     {"nonsense", "0::/a\n", {{V2 "/a", "cpu.max", "much\n"}}, 8, 8},
     {"a period of nothing", "0::/a\n", {{V2 "/a", "cpu.max", "100000 0\n"}}, 8, 8},
-    {"lines of nonsense", "\n:\n::\n0\n0::\n", {{NULL}}, 8, 8},
+    {"lines of nonsense", "\n:\n::\n0\n0::\n", {{NULL, NULL, NULL}}, 8, 8},
 };
 
 static void put(const char *root, const char *folder, const char *name, const char *text)

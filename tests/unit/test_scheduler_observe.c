@@ -32,15 +32,28 @@ static void spawn_and_join(unsigned count, task_fn worker, void *arg)
     ck_assert_int_eq(group_join(&g), 0);
 }
 
-static int count_yields(void *arg)
+static uint64_t takes_now(void)
+{
+    struct scheduler_stats stats;
+
+    scheduler_stats(&stats);
+    return stats.takes;
+}
+
+static void count_one_round(void)
 {
     struct scheduler_processor_stats before, after;
     unsigned each = 100;
+    uint64_t takes = takes_now();
 
-    (void)arg;
     ck_assert(scheduler_processor_stats(0, &before));
     spawn_and_join(100, yield_often, &each);
     ck_assert(scheduler_processor_stats(0, &after));
+    /* Where the machine is so slow that the processor is taken, a yield is none of its own. */
+    if (takes_now() != takes) {
+        count_one_round();
+        return;
+    }
     /* The spawner yields, too, when its slice ends. */
     uint64_t yields = after.yields - before.yields;
     ck_assert_uint_ge(yields, 100 * 100);
@@ -48,7 +61,15 @@ static int count_yields(void *arg)
     ck_assert_uint_eq(after.runs - before.runs, 100 + yields + 1);
     ck_assert_uint_eq(after.parks - before.parks, 1);
     ck_assert_uint_eq(after.run_queue_len, 0);
-    ck_assert(!scheduler_processor_stats(1, &after));
+}
+
+static int count_yields(void *arg)
+{
+    struct scheduler_processor_stats none;
+
+    (void)arg;
+    count_one_round();
+    ck_assert(!scheduler_processor_stats(1, &none));
     return 0;
 }
 
@@ -116,14 +137,6 @@ static int hold_up(void *arg)
         ck_assert_int_eq(task_yield(), 0);
     }
     return 0;
-}
-
-static uint64_t takes_now(void)
-{
-    struct scheduler_stats stats;
-
-    scheduler_stats(&stats);
-    return stats.takes;
 }
 
 /* Three in turn: not in step with the sampling. */
@@ -309,7 +322,7 @@ static int ping(void *arg)
     }
     block_enter(BLOCK_FILE);
     block_leave();
-    return task_sleep_ns(NS_PER_MS);
+    return task_sleep_ns(20 * NS_PER_MS); /* long enough to be polled for */
 }
 
 static int trace_a_pair(void *arg)

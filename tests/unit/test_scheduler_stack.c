@@ -20,7 +20,7 @@
 #define FAULTS_ARE_OURS true
 #endif
 
-enum { SMALL_BYTES = 16384, FRAME_BYTES = 256, SAID_BYTES = 4096, CROWD = 400 };
+enum { FRAME_BYTES = 256, SAID_BYTES = 4096, CROWD = 400 };
 
 static uint64_t canaries_now(void)
 {
@@ -53,7 +53,7 @@ static int dig_and_return(void *arg)
     char top = 0;
 
     (void)arg;
-    dig(&top, SMALL_BYTES);
+    dig(&top, stack_bytes(STACK_SMALL));
     return 0;
 }
 
@@ -62,7 +62,7 @@ static int dig_and_yield(void *arg)
     char top = 0;
 
     (void)arg;
-    dig(&top, SMALL_BYTES);
+    dig(&top, stack_bytes(STACK_SMALL));
     return task_yield();
 }
 
