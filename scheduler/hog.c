@@ -43,7 +43,6 @@
 #include "base/fault.h"
 #include "scheduler/blocking.h"
 #include "scheduler/processor.h"
-#include "scheduler/task.h"
 #include "scheduler/threads.h"
 #include "scheduler/wait.h"
 
@@ -85,18 +84,17 @@ void hog_answer(struct thread *m)
     atomic_store(&m->asked, ASKED_YIELD);
 }
 
-struct thread *inside_begin_surely(void)
+struct thread *inside_begin_later(struct thread *m)
 {
-    struct task *t = task_self();
+    struct task *t = get_relaxed(&m->task);
 
-    for (;;) {
-        struct thread *m = get_relaxed(&t->thread);
-        inside_begin(m);
-        if (get_relaxed(&m->processor) != NULL)
-            return m;
+    do {
         inside_end(m);
         blocking_come_back(m, t, NULL);
-    }
+        m = get_relaxed(&t->thread);
+        inside_begin(m);
+    } while (get_relaxed(&m->processor) == NULL);
+    return m;
 }
 
 bool hog_is_back(struct thread *m)

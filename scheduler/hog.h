@@ -35,9 +35,18 @@ static inline void inside_end(struct thread *m)
 {
     atomic_store_explicit(&m->inside, false, memory_order_release);
 }
+/* Ends it, and begins again when the task has a processor, perhaps on another thread. */
+struct thread *inside_begin_later(struct thread *m);
+
 /* The same for who cannot go on without a processor: parks until it has one. The answer is the
  * calling thread, inside. Only from a task that holds no lock. */
-struct thread *inside_begin_surely(void);
+static inline struct thread *inside_begin_surely(void)
+{
+    struct thread *m = thread_self();
+
+    inside_begin(m);
+    return __builtin_expect(get_relaxed(&m->processor) != NULL, 1) ? m : inside_begin_later(m);
+}
 
 /* A thread that was counted as away has a processor again, or has left its task in a queue or
  * parked. false: it was not away. */

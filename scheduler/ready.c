@@ -70,20 +70,25 @@ static void ready_from_outside(struct task_list *list)
     atomic_fetch_sub(&sched.foreign, 1);
 }
 
-/* The processor of the calling thread, which is inside from here on; NULL when it has none, as
- * a foreign thread, one in a blocking call, and one that has lost it. */
-static struct processor *begin(struct thread **ret)
+static __attribute__((noinline)) void ready_one_from_outside(struct task *t)
 {
-    struct thread *m = thread_self();
+    struct task_list one = {0};
 
-    *ret = m;
+    task_list_push(&one, t);
+    ready_from_outside(&one);
+}
+
+/* The processor of the calling thread m, which is inside from here on; NULL when it has none,
+ * as a foreign one (m == NULL), one in a blocking call, and one that has lost it. */
+static inline struct processor *begin(struct thread *m)
+{
     if (m == NULL)
         return NULL;
     inside_begin(m);
     return get_relaxed(&m->processor);
 }
 
-static void end(struct thread *m)
+static inline void end(struct thread *m)
 {
     if (m != NULL)
         inside_end(m);
@@ -101,30 +106,27 @@ static void put_next(struct processor *p, struct task *t, bool tell)
 
 void processor_ready(struct task *t)
 {
-    struct thread *m;
-    struct processor *p = begin(&m);
+    struct thread *m = thread_self();
+    struct processor *p = begin(m);
 
     set_relaxed(&t->state, TASK_READY);
     probe_ready(p, t);
-    if (p == NULL) {
-        struct task_list one = {0};
-        task_list_push(&one, t);
-        ready_from_outside(&one);
-    } else if (get_relaxed(&m->task) != NULL) {
+    if (p == NULL)
+        ready_one_from_outside(t);
+    else if (get_relaxed(&m->task) != NULL)
         put_next(p, t, false);
-    } else {
+    else
         push(p, t); /* the loop of this thread looks at its queue next */
-    }
     end(m);
 }
 
 void processor_ready_list(struct task_list *list)
 {
-    struct thread *m;
+    struct thread *m = thread_self();
 
     if (list->head == NULL)
         return;
-    struct processor *p = begin(&m);
+    struct processor *p = begin(m);
     for (struct task *t = list->head; t != NULL; t = get_relaxed(&t->next)) {
         set_relaxed(&t->state, TASK_READY);
         probe_ready(p, t);

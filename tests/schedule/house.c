@@ -92,9 +92,9 @@ struct thread *thread_self(void)
 }
 
 /* Nothing is ever taken here. */
-struct thread *inside_begin_surely(void)
+struct thread *inside_begin_later(struct thread *m)
 {
-    return &house.thread;
+    return m;
 }
 
 void hog_answer(struct thread *m)
