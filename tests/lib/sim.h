@@ -14,6 +14,7 @@
  * V7  a key is answered with two sets of jobs
  * V8  left alone long enough, a job does not come to an end
  * V9  a worker's word with the present fence and in time is not heard, with another it is
+ * V10 a job starts and one of its queue, key and kind is left that was to go before it
  *
  * Equal seeds give equal runs: sim_run again with trace tells what happened in words. */
 #ifndef TESTS_LIB_SIM_H

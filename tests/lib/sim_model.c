@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/own.h"
+#include "jobs/order.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -129,6 +130,44 @@ static void draw_end(struct sim *s, struct sim_attempt *a)
     a->ends_at_ms = s->now_ms + (int64_t)sim_below(s, SIM_ATTEMPT_MS);
 }
 
+struct rival {
+    const struct job *started;
+    uint64_t left; /* a job that was to go before it */
+};
+
+static int64_t order_key(const struct job *job)
+{
+    return job->run_at_ms - job->priority * ORDER_POINT_MS;
+}
+
+static bool is_same(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static int rival_look(void *ctx, const struct job *job)
+{
+    struct rival *r = ctx;
+    const struct job *started = r->started;
+
+    if (job->state != JOB_QUEUED || job->kind != started->kind ||
+        !is_same(job->queue, started->queue) || !is_same(job->key, started->key))
+        return 0;
+    if (order_key(job) < order_key(started) ||
+        (order_key(job) == order_key(started) && job->id < started->id))
+        r->left = job->id;
+    return 0;
+}
+
+static void check_order(struct sim *s, const struct job *job)
+{
+    struct rival r = {.started = job};
+
+    store_live_each(store_writer_reader(s->store), rival_look, &r);
+    if (r.left)
+        sim_fail(s, "V10: job %llu starts before job %llu", ID(job->id), ID(r.left));
+}
+
 static void started(struct sim *s, const struct core_action *action)
 {
     struct sim_attempt *a = attempt_room(s);
@@ -155,6 +194,7 @@ static void started(struct sim *s, const struct core_action *action)
     check_limits(s, a->kind);
     check_queue(s, a);
     check_time(s, job);
+    check_order(s, job);
 }
 
 static void stopped(struct sim *s, const struct core_action *action)
