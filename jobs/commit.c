@@ -21,7 +21,7 @@ struct commit {
     size_t changes, leased;
     bool leases_left;
     int64_t pruned_at_ms;
-    uint32_t recover_pos; /* where commit_recover looks on */
+    uint32_t recover_pos, leased_pos; /* where commit_recover looks on */
 };
 
 OWN_DEFINE(struct spec, spec_free);
@@ -506,10 +506,26 @@ static size_t lost_gather(struct commit *c, struct commit_item *items)
     return count;
 }
 
+/* The leased jobs from *pos on, as renewals. */
+static size_t leased_gather(struct commit *c, struct commit_item *items, uint32_t *pos)
+{
+    enum job_state state;
+    uint32_t fence = 0;
+    size_t count = 0;
+
+    for (uint64_t id; count < RECOVER_ROUND && (id = core_leased_next(c->core, pos)); count++) {
+        (void)core_job_state(c->core, id, &state, &fence);
+        items[count].input =
+            (struct core_input){.kind = INPUT_RENEW, .renew = {.id = id, .fence = fence}};
+    }
+    return count;
+}
+
 int commit_recover(struct commit *c, int64_t now_ms)
 {
     OWN(free) struct commit_item *items = calloc(RECOVER_ROUND, sizeof *items);
     struct commit_item *list[RECOVER_ROUND];
+    uint32_t leased_pos = c->leased_pos;
     size_t count;
     int r;
 
@@ -517,14 +533,18 @@ int commit_recover(struct commit *c, int64_t now_ms)
         return -ENOMEM;
     count = lost_gather(c, items);
     if (!count)
+        count = leased_gather(c, items, &leased_pos);
+    if (!count)
         return 0;
     for (size_t i = 0; i < count; i++)
         list[i] = &items[i];
-    core_drain(c->core, true); /* or what was just taken back would start among the lost */
+    core_recovering(c->core, true); /* or what was just taken back would start among the lost */
     r = commit_round(c, list, count, NULL, now_ms);
-    core_drain(c->core, false);
+    core_recovering(c->core, false);
     if (r < 0)
         c->recover_pos = 0; /* they are lost still */
+    else
+        c->leased_pos = leased_pos;
     return r < 0 ? r : 1;
 }
 

@@ -89,8 +89,9 @@ size_t commit_changes(const struct commit *c); /* rows written by the last round
  * nobody else has anything to write. 0 or a negative errno. Not within a round. */
 int commit_probe(struct commit *c, int64_t now_ms);
 
-/* After the open: takes back every job that an earlier daemon left live, some a round. 1 = go
- * on, 0 = none is left, negative errno. */
+/* After the open: takes back every job that an earlier daemon left live, some a round, and
+ * renews the leases of the others, as no worker could while there was no daemon. 1 = go on, 0 =
+ * none is left, negative errno. */
 int commit_recover(struct commit *c, int64_t now_ms);
 
 struct core *commit_core(struct commit *c);

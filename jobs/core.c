@@ -252,7 +252,7 @@ static bool has_expired(const struct core *core, uint32_t index, int64_t now_ms)
 
 static uint32_t expired_peek(const struct core *core, int64_t now_ms)
 {
-    uint32_t index = order_peek(&core->expiry);
+    uint32_t index = core->recovering ? ENTRY_NONE : order_peek(&core->expiry);
 
     return index != ENTRY_NONE && has_expired(core, index, now_ms) ? index : ENTRY_NONE;
 }

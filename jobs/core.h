@@ -216,6 +216,8 @@ const struct core_action *core_actions(const struct core_update *update, size_t 
 int64_t core_next_at_ms(struct core *core, int64_t now_ms);
 void core_set_limits(struct core *core, const struct core_limits *limits);
 void core_drain(struct core *core, bool draining); /* no start while draining */
+/* While a new daemon takes over: no start either, and nothing expires. */
+void core_recovering(struct core *core, bool recovering);
 
 /* The record of an attempt that ended too late, with the texts of its outcome borrowed. */
 struct attempt_record core_attempt_late(const struct core_input *input, int64_t now_ms);

@@ -14,7 +14,7 @@ struct core {
     uint32_t running, running_kind[KIND_COUNT];
     uint64_t epoch, next_id;
     struct rand rand;
-    bool draining;
+    bool draining, recovering;
     bool more; /* the last tick or start ended at its bound */
 };
 

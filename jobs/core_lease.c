@@ -5,7 +5,10 @@
  * Three clocks, kept apart. The lease says whether the worker lives: when it runs out, that is
  * a crash and not a failure. The attempt's timeout is the job's own: when it runs out, that is
  * a failure, however alive the worker is. And once the job was told to stop, the lease is the
- * grace: renewals no longer prolong it. */
+ * grace: renewals no longer prolong it.
+ *
+ * A new daemon renews the leases that it finds (commit_recover): its predecessor's absence is
+ * not the workers' fault, and three long ones would make poison of a job that is well. */
 #include "jobs/change.h"
 
 #define ERROR_TIMEOUT "its worker took longer than the attempt may take"

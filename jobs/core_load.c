@@ -162,6 +162,12 @@ void core_set_limits(struct core *core, const struct core_limits *limits)
     core->more = true;
 }
 
+void core_recovering(struct core *core, bool recovering)
+{
+    core_drain(core, recovering);
+    core->recovering = recovering;
+}
+
 void core_drain(struct core *core, bool draining)
 {
     core->draining = draining;

@@ -442,6 +442,48 @@ START_TEST(recovery_takes_back_every_live_job_in_bounded_rounds)
 }
 END_TEST
 
+#define LEASES 700 /* more than one round of recovery renews */
+
+/* Leases of the usual 30 s, which nobody could renew while there was no daemon. */
+START_TEST(leases_that_ended_while_no_daemon_was_there_are_renewed)
+{
+    static const char *const queue[] = {"q"};
+    static struct core_lease leases[LEASES];
+    struct commit_options options = usual;
+    struct list asks = LIST_INIT(asks);
+    struct lease_ask ask = {
+        .queues = queue, .queues_count = 1, .max = LEASES, .leases = leases};
+    int64_t later_ms = NOW + 600000;
+    uint64_t refused;
+    int r, rounds = 0;
+
+    ck_assert_int_eq(store_open_memory(&store), 0);
+    options.store = store;
+    options.limits.kind_max[KIND_WORKER] = 1000;
+    ck_assert_int_eq(commit_open(&options, &commit, &refused), 0);
+    for (int i = 0; i < LEASES; i++) {
+        add_submit(KIND_WORKER, "q", NULL);
+        if (len == ROWS || i + 1 == LEASES)
+            ck_assert_int_eq(round_at(NOW), 0);
+    }
+    list_push_back(&asks, &ask.link);
+    ck_assert_int_eq(commit_round(commit, NULL, 0, &asks, NOW), 0);
+    ck_assert_uint_eq(ask.count, LEASES);
+    commit_close(commit);
+    ck_assert_int_eq(commit_open(&options, &commit, &refused), 0);
+    while ((r = commit_recover(commit, later_ms)) > 0)
+        rounds++;
+    ck_assert_int_eq(r, 0);
+    ck_assert_int_eq(rounds, 2);
+    ck_assert_int_eq(round_at(later_ms + 29000), 0);
+    ck_assert_uint_eq(core_counts(commit_core(commit))[JOB_RUNNING], LEASES);
+    core_is_store();
+    ck_assert_int_eq(round_at(later_ms + 30001), 0); /* from then on its worker must speak */
+    ck_assert_uint_eq(core_counts(commit_core(commit))[JOB_RUNNING], 0);
+    end();
+}
+END_TEST
+
 START_TEST(a_probe_finds_out_whether_the_store_takes_writes)
 {
     begin();
@@ -465,5 +507,6 @@ int main(void)
         a_key_of_a_failed_round_is_free_again, a_key_is_remembered_for_a_day_and_over_a_restart,
         old_replies_are_pruned, only_relaxed_changes_go_without_a_sync,
         recovery_takes_back_every_live_job_in_bounded_rounds,
+        leases_that_ended_while_no_daemon_was_there_are_renewed,
         a_probe_finds_out_whether_the_store_takes_writes);
 }
