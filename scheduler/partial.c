@@ -11,7 +11,8 @@
  *     before the first look to after the last.
  * P2  it is failed through a wait that was seized: its task stays parked, and so a member of
  *     its group, which therefore cannot end.
- * P3  looking takes at most a fiftieth of the time, and none when nothing runs. */
+ * P3  looking takes at most a fiftieth of the time, unless it is cut short, and none when
+ *     nothing ran since; there is a pause once a second at most, of PAUSE_MAX_NS. */
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/io.h"
@@ -26,22 +27,30 @@
 
 #define AGE_DEFAULT_MS 500
 #define PERIOD_SHARE 50
-#define CLEARED_FOR_NS (10 * NS_PER_S)
+#define CLEARED_FOR_NS (500 * NS_PER_MS)
+#define LARGE_FOR_NS (10 * NS_PER_S)
+#define PAUSE_EVERY_NS NS_PER_S
+#define PAUSE_TASKS_MAX 16384 /* more take too long to look at */
 #define DISTURBED_MAX 3
-#define GIVE_UP 12
-#define PAUSE_MAX_NS (10 * NS_PER_MS)
+#define CUT_SHORT_MAX 5
+#define PAUSE_MAX_NS (25 * NS_PER_MS)
 #define QUIET_TRIES 50
 #define QUIET_TRY_NS (100 * NS_PER_US)
 #define TOLD_MAX 64
 
+/* What a look gives back are whole pages. */
+_Static_assert(offsetof(struct suspects, count) % 4096 == 0, "the arrays end with a page");
+
 static struct {
     struct suspects *s;
     uint64_t next_at_ns, pause_until_ns;
-    uint64_t cleared, cleared_at_ns; /* whom the last reading found to be alive */
-    uint64_t told;                   /* the last that were told */
+    uint64_t cleared, cleared_until_ns, cleared_runs; /* whom a reading found to be alive */
+    uint64_t paused_at_ns;
+    uint64_t told; /* the last that were told */
     uint64_t runs;
     uintptr_t low;      /* of the monitor's stack */
-    unsigned disturbed; /* readings in a row */
+    unsigned disturbed; /* readings in a row, */
+    unsigned cut_short; /* of which in a pause */
     bool paused, wants;
 } self;
 
@@ -112,6 +121,26 @@ static void let_go(struct suspects *s)
     settle(s);
 }
 
+/* Nobody ran since the same tasks were found alive, or it was a moment ago: then once more. */
+static bool is_cleared(uint64_t doubted, uint64_t now_ns)
+{
+    if (doubted != self.cleared)
+        return false;
+    if (runs_now() == self.cleared_runs)
+        return true;
+    bool fresh = now_ns < self.cleared_until_ns;
+    self.wants |= fresh;
+    return fresh;
+}
+
+static void clear(uint64_t doubted, uint64_t until_ns)
+{
+    self.disturbed = self.cut_short = 0;
+    self.cleared = doubted;
+    self.cleared_until_ns = until_ns;
+    self.cleared_runs = self.runs;
+}
+
 /* Decides about those who wait for channels and the like, or lets them go undecided. */
 static void decide_by_memory(struct suspects *s)
 {
@@ -119,7 +148,7 @@ static void decide_by_memory(struct suspects *s)
 
     if (doubted == 0)
         return;
-    if (doubted == self.cleared && s->now_ns < self.cleared_at_ns + CLEARED_FOR_NS) {
+    if (is_cleared(doubted, s->now_ns)) {
         let_go(s);
         return;
     }
@@ -129,21 +158,19 @@ static void decide_by_memory(struct suspects *s)
     }
     int r = s->quiet && still_quiet(NULL) ? suspects_read(s, still_quiet) : -EINTR;
     if (r == 0 && still_quiet(NULL)) {
-        self.disturbed = 0;
         settle(s);
-        if (signature(s, needs_memory) != 0)
-            return;
-    } else if (r == -EINTR || r == 0) {
-        self.wants = true;
-        if (++self.disturbed < GIVE_UP) {
-            let_go(s);
-            return;
-        }
-        self.disturbed = 0; /* too large to be read in a pause: later */
+        if (signature(s, needs_memory) == 0)
+            clear(doubted, s->now_ns + CLEARED_FOR_NS);
+        self.disturbed = self.cut_short = 0;
+        return;
     }
-    self.cleared = doubted;
-    self.cleared_at_ns = s->now_ns;
     let_go(s);
+    self.disturbed++;
+    self.cut_short += self.paused;
+    if (self.cut_short < CUT_SHORT_MAX && (r == -EINTR || r == 0))
+        self.wants = true;
+    else /* too large, also for a pause */
+        clear(doubted, s->now_ns + LARGE_FOR_NS);
 }
 
 static void analyse(struct suspects *s, uint64_t age_ns)
@@ -244,21 +271,31 @@ void partial_end(void)
     memset(&self, 0, sizeof self);
 }
 
-/* Somebody always came in between: from here on nobody leaves the idle set. */
-static void pause_all(void)
+/* Somebody always came in between: true, and from here on nobody leaves the idle set. */
+static bool pause_all(void)
 {
-    for (unsigned i = 0; i < QUIET_TRIES && !all_idle(); i++)
+    uint64_t now = clock_mono_ns();
+
+    if (self.disturbed < DISTURBED_MAX || now < self.paused_at_ns + PAUSE_EVERY_NS ||
+        self.s->count > PAUSE_TASKS_MAX)
+        return false;
+    for (unsigned i = 0; i < QUIET_TRIES; i++) {
+        spin_lock(&sched.idle_lock);
+        if (all_idle()) {
+            self.paused_at_ns = clock_mono_ns();
+            self.pause_until_ns = self.paused_at_ns + PAUSE_MAX_NS;
+            return true;
+        }
+        spin_unlock(&sched.idle_lock);
         futex_wait(&monitor_word, atomic_load(&monitor_word), QUIET_TRY_NS);
-    spin_lock(&sched.idle_lock);
-    self.pause_until_ns = clock_mono_ns() + PAUSE_MAX_NS;
+    }
+    return false;
 }
 
 /* The dead that were found, 0 = none. */
 static unsigned look(uint64_t age_ns)
 {
-    self.paused = self.disturbed >= DISTURBED_MAX;
-    if (self.paused)
-        pause_all();
+    self.paused = pause_all();
     self.runs = runs_now();
     self.s->reader_low = self.low;
     analyse(self.s, age_ns);
@@ -267,6 +304,14 @@ static unsigned look(uint64_t age_ns)
         spin_unlock(&sched.idle_lock);
     unsigned dead = self.s->suspected > 0 ? suspects_dead(self.s) : 0;
     return dead > 0 && suspects_confirm(self.s) ? dead : 0;
+}
+
+/* At most a fiftieth of the time; one that was cut short is made up for soon. */
+static uint64_t next_look_ns(uint64_t took_ns, uint64_t age_ns)
+{
+    if (self.disturbed > 0)
+        return age_ns / 4;
+    return took_ns * PERIOD_SHARE > age_ns ? took_ns * PERIOD_SHARE : age_ns;
 }
 
 bool partial_look(uint64_t now_ns)
@@ -283,12 +328,7 @@ bool partial_look(uint64_t now_ns)
         return false;
     }
     unsigned dead = look(age_ns);
-    uint64_t took_ns = clock_mono_ns() - now_ns;
-    if (self.disturbed > 0 && took_ns > PAUSE_MAX_NS)
-        took_ns = PAUSE_MAX_NS; /* it was ended early, and others ran most of that time */
-    self.next_at_ns = now_ns + took_ns * PERIOD_SHARE;
-    if (self.next_at_ns < now_ns + age_ns)
-        self.next_at_ns = now_ns + age_ns;
+    self.next_at_ns = now_ns + next_look_ns(clock_mono_ns() - now_ns, age_ns);
 
     uint64_t news = dead > 0 ? signature(self.s, is_dead) : 0;
     if (news != 0 && news != self.told) {

@@ -87,17 +87,22 @@ bool reach_peek(const struct reach *r, const void *at, void *ret, size_t bytes)
     return pread(r->mem, ret, bytes, (off_t)(uintptr_t)at) == (ssize_t)bytes;
 }
 
-/* Memory that is gone meanwhile holds no pointer any more. */
+/* A page that cannot be read (a device's, or gone meanwhile) holds no pointer of the program.
+ */
 static int deliver(struct reach *r, uintptr_t begin, uintptr_t end)
 {
-    begin = (begin + sizeof(uintptr_t) - 1) & ~(sizeof(uintptr_t) - 1);
-    for (uintptr_t at = begin; at < end; at += sizeof r->chunk) {
+    uintptr_t at = (begin + sizeof(uintptr_t) - 1) & ~(sizeof(uintptr_t) - 1);
+
+    while (at < end) {
         size_t bytes = end - at < sizeof r->chunk ? end - at : sizeof r->chunk;
         if (!r->go_on(r->ctx))
             return -EINTR;
         ssize_t n = pread(r->mem, r->chunk, bytes, (off_t)at);
-        if (n > 0)
-            r->words(r->ctx, r->chunk, (size_t)n / sizeof(uintptr_t));
+        if (n < 0 && errno != EIO && errno != EFAULT)
+            return -errno;
+        size_t words = n > 0 ? (size_t)n / sizeof(uintptr_t) : 0;
+        r->words(r->ctx, r->chunk, words);
+        at = words > 0 ? at + words * sizeof(uintptr_t) : (at | (PAGE_BYTES - 1)) + 1;
     }
     return 0;
 }

@@ -53,6 +53,13 @@ START_TEST(a_dead_pair_of_channel_waiters_beside_a_ticker_is_found)
 }
 END_TEST
 
+START_TEST(a_dead_pair_is_found_in_time_with_the_usual_settings)
+{
+    seen.usual = true;
+    expect_dead(two_wait_for_each_others_channel, (unsigned)_i + 1);
+}
+END_TEST
+
 static int select_of_both(void *arg)
 {
     struct pair *p = arg;
@@ -114,6 +121,36 @@ START_TEST(a_producer_of_a_full_channel_without_a_consumer_is_found)
 {
     expect_dead(a_consumer_left_early, (unsigned)_i + 1);
     SAYS("\"produce\" parked on channel send");
+}
+END_TEST
+
+static int sleep_and_leave(void *arg)
+{
+    int r = task_sleep_ns(LOOKS_NS);
+
+    (void)arg;
+    atomic_store(&seen.dead_at_ns, clock_mono_ns());
+    return r;
+}
+
+static int the_sender_leaves_without_sending(void *arg)
+{
+    struct chan *c = chan_new(8, 0);
+    struct group g;
+
+    (void)arg;
+    group_open(&g, "left");
+    ck_assert_int_eq(group_go(&g, receive_one, c), 0);
+    ck_assert_int_eq(group_go(&g, sleep_and_leave, c), 0);
+    int r = group_join(&g);
+    chan_free(c);
+    return r;
+}
+
+START_TEST(a_receiver_that_was_alive_is_found_when_its_sender_has_left)
+{
+    expect_dead(the_sender_leaves_without_sending, (unsigned)_i + 1);
+    SAYS("\"receive_one\" parked on channel receive");
 }
 END_TEST
 
@@ -335,8 +372,10 @@ int main(void)
 
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, a_dead_pair_of_channel_waiters_beside_a_ticker_is_found, 0, 2);
+    tcase_add_loop_test(tc, a_dead_pair_is_found_in_time_with_the_usual_settings, 0, 2);
     tcase_add_loop_test(tc, a_select_on_two_channels_that_nobody_knows_is_found, 0, 2);
     tcase_add_loop_test(tc, a_producer_of_a_full_channel_without_a_consumer_is_found, 0, 2);
+    tcase_add_loop_test(tc, a_receiver_that_was_alive_is_found_when_its_sender_has_left, 0, 2);
     tcase_add_loop_test(tc, a_cycle_of_mutexes_is_found, 0, 2);
     tcase_add_loop_test(tc, a_cycle_of_mutexes_is_found_while_another_task_never_rests, 0, 2);
     tcase_add_loop_test(tc, a_group_whose_member_waits_for_its_joiner_is_found, 0, 2);
