@@ -42,6 +42,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "scheduler/blocking.h"
+#include "scheduler/probe.h"
 #include "scheduler/processor.h"
 #include "scheduler/threads.h"
 #include "scheduler/wait.h"
@@ -162,6 +163,7 @@ static bool take(struct thread *m, struct processor *p)
         return false;
     }
     count_add(&p->counters.takes, 1);
+    probe_handoff(p, next);
     processor_give(p, next);
     return true;
 }
