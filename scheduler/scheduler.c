@@ -12,9 +12,9 @@
  * runnable tasks stand), wait.c (the word on which all wakers compete), processor.c (find work;
  * go idle without losing a wake-up: the heart), threads.c, poller.c and net.c, timer.c,
  * block.c (the hand-off), hog.c (the hand-off of who did not ask for it), monitor.c, group.c
- * (structure and cancellation), event.c, deadlock.c, dump.c, observe.c and trace.c (seen from
- * outside, through the probes of probe.h). sanitizer.h is the only place that speaks with the
- * tools.
+ * (structure and cancellation), event.c, deadlock.c (then suspects.c, memory.c and partial.c),
+ * dump.c, sleepers.c, observe.c and trace.c (seen from outside, through the probes of probe.h).
+ * sanitizer.h is the only place that speaks with the tools.
  *
  * A task's way. group_spawn takes a descriptor and puts it into the slot `next` of its
  * processor; the thread's loop (threads.c) takes it out, binds a stack and switches to it. When

@@ -57,8 +57,8 @@ int scheduler_run(const struct scheduler_options *options, task_fn fn, void *arg
 
 /* Between the two, something outside (a foreign thread, a handler of signals) may still make
  * tasks runnable through a channel, a semaphore or a wait group: all asleep is no deadlock
- * then. Tasks that wait for an event or a descriptor need no such word. They nest. Any thread,
- * while the scheduler runs. */
+ * then, and of a part only what owners decide is. Tasks that wait for an event or a descriptor
+ * need no such word. They nest. Any thread, while the scheduler runs. */
 void scheduler_outside_begin(void);
 void scheduler_outside_end(void);
 
