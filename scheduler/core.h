@@ -55,7 +55,8 @@ struct task {
     char *_Atomic stack;       /* NULL before the first run and after the end */
     _Atomic int cancel;        /* 0 or the reason */
     int saved_errno;
-    uint16_t shields;      /* own */
+    uint8_t shields;       /* own */
+    _Atomic bool young;    /* went into the ring from `next`: not behind the others there */
     uint16_t budget;       /* own */
     _Atomic uint8_t state; /* enum task_state, for reports */
     bool background;
@@ -103,7 +104,7 @@ struct thread {
     bool hog;               /* own; counted in scheduler.taken */
     bool spinning;          /* counted in scheduler.spinning */
     bool ending;
-    uint8_t next_in_row;
+    uint16_t in_row; /* how often the front of the queue was passed */
     struct rand rand;
     _Atomic uint64_t dice; /* of select, whose tasks share it; 0 = not seeded yet */
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t token; /* enum thread_token; a futex */

@@ -26,8 +26,8 @@
  *     out of the set (under idle_lock) decides what becomes of it. A waker leaves the token in
  *     the same hold of the lock: given later, it would ring at the poll of a thread that has
  *     left it and waits at its futex.
- * I4  the slot `next` is outside I1 when a running task fills it by waking another: this
- *     processor reaches it soon. The monitor makes sure when it does not.
+ * I4  the slot `next` is outside I1 when a running task, or the end of one, fills it by waking
+ *     another: this processor reaches it soon. The monitor makes sure when it does not.
  * I5  a processor that is not idle and in no blocking call runs a task that is younger than a
  *     bound, or its thread is on the scheduler's stack, or nothing waits: the monitor takes it
  *     otherwise (hog.c; H5 names the bound). */
@@ -46,7 +46,8 @@
 #include <stdlib.h>
 
 #define GLOBAL_EVERY 61
-#define NEXT_IN_ROW_MAX 3
+#define IN_ROW_MAX 3        /* so often are those passed that have begun, */
+#define IN_ROW_MAX_NEW 1000 /* and those that have not */
 #define STEAL_PASSES 4
 #define NEXT_AGE_NS (3 * NS_PER_US)
 #define SPIN_NS (20 * NS_PER_US)
@@ -232,16 +233,41 @@ static void poll_now(struct processor *p)
     processor_submit();
 }
 
-static struct task *take_next(struct thread *m, struct processor *p)
+/* Whether who stands at the front was passed often enough. */
+static bool front_has_turn(const struct thread *m, const struct processor *p)
 {
-    struct task *t;
+    const struct task *front = runq_first(&p->runq);
 
-    if (m->next_in_row >= NEXT_IN_ROW_MAX && !runq_ring_is_empty(&p->runq)) {
-        m->next_in_row = 0;
-        return NULL;
+    if (front == NULL)
+        return false;
+    bool begun = get_relaxed(&front->stack) != NULL;
+    return m->in_row >= (begun ? IN_ROW_MAX : IN_ROW_MAX_NEW);
+}
+
+/* Who stands at the back and need not stand behind the others. */
+static const struct task *youngest_in(const struct runq *q)
+{
+    const struct task *last = runq_last(q);
+
+    return last != NULL && get_relaxed(&last->young) ? last : NULL;
+}
+
+/* The youngest come first: who was woken or started last, and then those whom it displaced, the
+ * last one first. So a tree of tasks is walked down before it is walked across, and as many of
+ * its tasks have a stack as it is high, not as it is wide. */
+static struct task *take_youngest(struct thread *m, struct processor *p)
+{
+    struct task *t = NULL;
+
+    if (m->in_row < IN_ROW_MAX || !front_has_turn(m, p)) {
+        t = runq_pop_next(&p->runq);
+        if (t == NULL && youngest_in(&p->runq) != NULL)
+            t = runq_pop_last(&p->runq);
     }
-    t = runq_pop_next(&p->runq);
-    m->next_in_row = t != NULL ? (uint8_t)(m->next_in_row + 1) : 0;
+    if (t == NULL)
+        m->in_row = 0;
+    else if (m->in_row < IN_ROW_MAX_NEW)
+        m->in_row++;
     return t;
 }
 
@@ -269,10 +295,10 @@ static struct task *find_here(struct thread *m, struct processor *p)
     check_timers(p);
     if (tick % GLOBAL_EVERY == 0) {
         poll_now(p);
-        t = processor_take_global(p, GLOBAL_EVERY);
+        t = processor_take_global(p, youngest_in(&p->runq) != NULL ? 1 : GLOBAL_EVERY);
     }
     if (t == NULL)
-        t = take_next(m, p);
+        t = take_youngest(m, p);
     if (t == NULL)
         t = pop(&p->runq);
     if (t == NULL)
@@ -289,7 +315,8 @@ static struct task *steal_from(struct processor *p, struct processor *victim, bo
     if (t == NULL && last) {
         if (stuck_next(victim) != NULL)
             t = runq_pop_next(&victim->runq);
-        if (t == NULL && run_timers(p, victim, clock_mono_ns()))
+        if (t == NULL && run_timers(p, victim, clock_mono_ns()) &&
+            (t = runq_pop_next(&p->runq)) == NULL)
             t = runq_pop(&p->runq);
     }
     return t;

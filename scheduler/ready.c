@@ -28,8 +28,10 @@ static void take_share(struct task_list *ret, unsigned max)
 
 static void push_all(struct processor *p, struct task_list *list)
 {
-    for (struct task *t; (t = task_list_pop(list)) != NULL;)
+    for (struct task *t; (t = task_list_pop(list)) != NULL;) {
+        set_relaxed(&t->young, false);
         push(p, t);
+    }
 }
 
 /* Behind what stands here. */
@@ -98,8 +100,10 @@ static void put_next(struct processor *p, struct task *t, bool tell)
 {
     struct task *displaced = runq_push_next(&p->runq, t);
 
-    if (displaced != NULL)
+    if (displaced != NULL) {
+        set_relaxed(&displaced->young, true);
         push(p, displaced);
+    }
     if (displaced != NULL || tell)
         processor_submit();
 }
@@ -113,10 +117,8 @@ void processor_ready(struct task *t)
     probe_ready(p, t);
     if (p == NULL)
         ready_one_from_outside(t);
-    else if (get_relaxed(&m->task) != NULL)
-        put_next(p, t, false);
     else
-        push(p, t); /* the loop of this thread looks at its queue next */
+        put_next(p, t, false);
     end(m);
 }
 
@@ -159,6 +161,7 @@ void processor_requeue(struct processor *p, struct task *t)
     /* Who yields lets others run, also those that found no place here. */
     if (runq_ring_is_empty(&p->runq))
         refill(p, RUNQ_SLOTS / 2);
+    set_relaxed(&t->young, false);
     push(p, t);
     processor_submit();
 }

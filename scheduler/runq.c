@@ -10,6 +10,25 @@ void runq_init(struct runq *q)
     atomic_init(&q->next, NULL);
 }
 
+struct task *runq_pop_last(struct runq *q)
+{
+    struct task *t = runq_last(q);
+    uint64_t tail = get_relaxed(&q->tail);
+
+    if (t == NULL)
+        return NULL;
+    sanitizer_publish(&q->tail, tail - 1);
+    uint64_t head = atomic_load_explicit(&q->head, memory_order_acquire);
+    do {
+        if (runq_between(head, tail) == 0) {
+            sanitizer_publish(&q->tail, tail); /* thieves took it, too */
+            return NULL;
+        }
+    } while (!atomic_compare_exchange_weak_explicit(
+        &q->head, &head, head + RUNQ_VERSION, memory_order_acq_rel, memory_order_acquire));
+    return t;
+}
+
 void runq_spill(struct runq *q, struct task_list *ret)
 {
     uint64_t head = atomic_load_explicit(&q->head, memory_order_acquire);
@@ -18,12 +37,12 @@ void runq_spill(struct runq *q, struct task_list *ret)
     uint64_t n;
 
     do {
-        n = (tail - head) / 2;
+        n = runq_between(head, tail) / 2;
         for (uint64_t i = 0; i < n; i++)
             taken[i] = get_relaxed(&q->slots[(head + i) % RUNQ_SLOTS]);
-    } while (n > 0 && !atomic_compare_exchange_weak_explicit(&q->head, &head, head + n,
-                                                             memory_order_acq_rel,
-                                                             memory_order_acquire));
+    } while (n > 0 && !atomic_compare_exchange_weak_explicit(
+                          &q->head, &head, runq_after(head, n), memory_order_acq_rel,
+                          memory_order_acquire));
     for (uint64_t i = 0; i < n; i++)
         task_list_push(ret, taken[i]);
 }
@@ -32,12 +51,12 @@ struct task *runq_steal(struct runq *own, struct runq *victim)
 {
     uint64_t own_tail = get_relaxed(&own->tail);
     uint64_t own_head = atomic_load_explicit(&own->head, memory_order_acquire);
-    uint64_t room = RUNQ_SLOTS - (own_tail - own_head);
+    uint64_t room = RUNQ_SLOTS - runq_between(own_head, own_tail);
 
     for (;;) {
         uint64_t head = atomic_load_explicit(&victim->head, memory_order_acquire);
         uint64_t tail = atomic_load_explicit(&victim->tail, memory_order_acquire);
-        uint64_t n = tail - head;
+        uint64_t n = runq_between(head, tail);
         n -= n / 2;
         if (n == 0)
             return NULL;
@@ -50,8 +69,9 @@ struct task *runq_steal(struct runq *own, struct runq *victim)
             set_relaxed(&own->slots[(own_tail + i) % RUNQ_SLOTS], t);
         }
         struct task *last = get_relaxed(&victim->slots[(head + n - 1) % RUNQ_SLOTS]);
-        if (!atomic_compare_exchange_strong_explicit(
-                &victim->head, &head, head + n, memory_order_acq_rel, memory_order_acquire))
+        if (!atomic_compare_exchange_strong_explicit(&victim->head, &head, runq_after(head, n),
+                                                     memory_order_acq_rel,
+                                                     memory_order_acquire))
             continue;
         if (n > 1)
             atomic_store_explicit(&own->tail, own_tail + n - 1, memory_order_release);

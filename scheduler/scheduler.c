@@ -28,7 +28,9 @@
  *   - A stack at spawn: a backlog of a million tasks that have not started would touch a page
  *     each; a page fault costs 1 to 10 us here, a whole spawn and join 0.2 us.
  *   - A lock-free stack (Chase and Lev) per processor: the newest first starves the oldest
- *     request of a busy server.
+ *     request of a busy server. Nor a plain queue: a tree of tasks would be walked across, with
+ *     a stack for each of its width. So the youngest goes first, but passes the oldest a
+ * bounded number of times.
  *   - A pool hop for each file call: four to ten times the CPU of calling and taking the
  *     processor away only when it lasts.
  *   - Signals to interrupt tasks that compute: EINTR in every library, and in C no point at

@@ -48,7 +48,8 @@ static void queue_end(void)
         CONTROL_HOLDS(queue.taken[i] == 1);
 }
 
-/* Pushes all of them and pops one; a full ring gives half to everybody. */
+/* Pushes all of them and pops one, and two from the back; a full ring gives half to everybody.
+ */
 static void own(void *arg)
 {
     (void)arg;
@@ -62,6 +63,8 @@ static void own(void *arg)
         }
         if (i == 2)
             take(runq_pop(&queue.own));
+        if (i == 3 || i == 5)
+            take(runq_pop_last(&queue.own));
     }
 }
 

@@ -5,7 +5,7 @@
 
 #include <pthread.h>
 
-enum { MEMBERS = 20, TREES = 200 / SLOWDOWN };
+enum { MEMBERS = 20, TREES = 200 / SLOWDOWN, HEIGHT = 12 };
 
 static int result_task(void *arg)
 {
@@ -404,6 +404,49 @@ START_TEST(a_foreign_thread_may_cancel_a_group)
 }
 END_TEST
 
+struct subtree {
+    _Atomic unsigned *begun, *most; /* of the whole tree */
+    unsigned height;
+};
+
+/* Counts from its beginning to its end, with a task for each of two subtrees in between. */
+static int grow(void *arg)
+{
+    const struct subtree *me = arg;
+    struct subtree below = {me->begun, me->most, me->height - 1};
+    unsigned begun = atomic_fetch_add(me->begun, 1) + 1;
+    struct group g;
+
+    if (begun > atomic_load(me->most))
+        atomic_store(me->most, begun);
+    if (me->height > 0) {
+        group_open(&g, "below");
+        ck_assert_int_eq(group_go(&g, grow, &below), 0);
+        ck_assert_int_eq(group_go(&g, grow, &below), 0);
+        ck_assert_int_eq(group_join(&g), 0);
+    }
+    atomic_fetch_sub(me->begun, 1);
+    return 0;
+}
+
+static int plant(void *arg)
+{
+    _Atomic unsigned begun = 0, most = 0;
+    struct subtree whole = {&begun, &most, HEIGHT};
+
+    (void)arg;
+    ck_assert_int_eq(grow(&whole), 0);
+    /* Across, half of all would have begun. Now and then the oldest has its turn. */
+    ck_assert_uint_le(atomic_load(&most), (1U << HEIGHT) / 8);
+    return 0;
+}
+
+START_TEST(a_tree_of_tasks_is_walked_down_before_it_is_walked_across)
+{
+    scheduled(1, plant, NULL);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("scheduler_group");
@@ -421,6 +464,7 @@ int main(void)
     tcase_add_loop_test(tc, a_cancelled_task_is_told_at_every_call, 0, 2);
     tcase_add_loop_test(tc, a_shield_hides_cancellation_until_its_own_deadline, 0, 2);
     tcase_add_loop_test(tc, a_foreign_thread_may_cancel_a_group, 0, 2);
+    tcase_add_test(tc, a_tree_of_tasks_is_walked_down_before_it_is_walked_across);
     suite_add_tcase(s, tc);
     return scheduled_main(s);
 }

@@ -97,6 +97,30 @@ START_TEST(who_is_put_next_displaces_who_was)
 }
 END_TEST
 
+START_TEST(the_owner_takes_from_the_back_what_nobody_else_took)
+{
+    struct task *tasks = make_tasks(3);
+    struct runq *own = make_runq(), *victim = make_runq();
+
+    for (int round = 0; round < 3; round++) {
+        ck_assert_ptr_null(runq_last(victim));
+        ck_assert_ptr_null(runq_pop_last(victim));
+        for (unsigned i = 0; i < 3; i++)
+            ck_assert(runq_push(victim, &tasks[i]));
+        ck_assert_ptr_eq(runq_first(victim), &tasks[0]);
+        ck_assert_uint_eq(runq_pop_last(victim)->id, 2);
+        ck_assert_uint_eq(runq_steal(own, victim)->id, 0);
+        ck_assert(runq_push(victim, &tasks[2]));
+        ck_assert_uint_eq(runq_pop(victim)->id, 1);
+        ck_assert_uint_eq(runq_pop_last(victim)->id, 2);
+        ck_assert(runq_ring_is_empty(victim));
+    }
+    free(own);
+    free(victim);
+    free(tasks);
+}
+END_TEST
+
 struct theft {
     struct runq *victim;
     _Atomic unsigned *taken;
@@ -119,6 +143,12 @@ static void *thief(void *arg)
     return NULL;
 }
 
+static void take(struct theft *theft, struct task *t)
+{
+    if (t != NULL)
+        atomic_fetch_add(&theft->taken[t->id], 1);
+}
+
 START_TEST(owner_and_thieves_take_each_task_exactly_once)
 {
     struct task *tasks = make_tasks(TASKS);
@@ -129,11 +159,10 @@ START_TEST(owner_and_thieves_take_each_task_exactly_once)
     for (unsigned i = 0; i < THIEVES; i++)
         ck_assert_int_eq(pthread_create(&thieves[i], NULL, thief, &theft), 0);
     for (unsigned i = 0; i < TASKS; i++) {
-        while (!runq_push(theft.victim, &tasks[i])) {
-            struct task *t = runq_pop(theft.victim);
-            if (t != NULL)
-                atomic_fetch_add(&theft.taken[t->id], 1);
-        }
+        while (!runq_push(theft.victim, &tasks[i]))
+            take(&theft, runq_pop(theft.victim));
+        if (i % 3 == 0)
+            take(&theft, runq_pop_last(theft.victim));
     }
     atomic_store(&theft.done, true);
     for (unsigned i = 0; i < THIEVES; i++)
@@ -177,6 +206,7 @@ int main(void)
     tcase_add_test(tc, a_full_queue_spills_its_older_half);
     tcase_add_test(tc, a_thief_takes_half_and_leaves_half);
     tcase_add_test(tc, who_is_put_next_displaces_who_was);
+    tcase_add_test(tc, the_owner_takes_from_the_back_what_nobody_else_took);
     tcase_add_test(tc, owner_and_thieves_take_each_task_exactly_once);
     tcase_add_test(tc, the_global_queue_is_first_in_first_out);
     suite_add_tcase(s, tc);
