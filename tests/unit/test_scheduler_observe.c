@@ -118,8 +118,10 @@ static int sample(void *arg)
     ck_assert(scheduler_processor_stats(0, &after));
     uint64_t runs = after.runs - before.runs;
     uint64_t samples = after.latency_count - before.latency_count;
-    ck_assert_uint_ge(samples, runs / 64 - 2);
-    ck_assert_uint_le(samples, runs / 64 + 66); /* all 64 are spawned in one run */
+    /* All 64 may be spawned in one run; on a slow machine others step in and take samples
+     * along. */
+    ck_assert_uint_ge(samples, runs / 128);
+    ck_assert_uint_le(samples, runs / 32 + 64);
     return 0;
 }
 
