@@ -39,8 +39,6 @@ DAEMON   := $(call objects,$(call source,daemon))
 CLI      := $(call objects,$(call source,cli))
 TESTS    := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/test_*.c tests/fault/test_*.c tests/sim/test_*.c tests/schedule/test_*.c))
 TESTLIB  := $(call objects,$(wildcard tests/lib/*.c)) $(filter-out %/main.o,$(DAEMON) $(CLI))
-PLAYS    := $(call objects,$(filter-out %/test_schedule.c,$(wildcard tests/schedule/*.c)))
-PLAYED   := $(patsubst %,$(B)/controlled/scheduler/%.o,runq wait chan select waiters mutex semaphore event group timer)
 BENCHES  := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/*.c))
 FUZZERS  := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
 
@@ -73,11 +71,7 @@ $(B)/libtest.a: $(TESTLIB)
 $(B)/tests/%: $(B)/tests/%.o $(B)/libtest.a $(B)/libstint.a
 	@echo "  link  $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(shell $(PKG) --libs check $(LATE))
-$(B)/controlled/%.o: %.c
-	@mkdir -p $(@D) && echo "  cc    $@"
-	@$(CC) $(CFLAGS) -include tests/schedule/controlled.h -MMD -MP -c -o $@ $<
-$(B)/tests/schedule/%: $(B)/tests/schedule/%.o $(PLAYS) $(PLAYED) $(B)/libstint.a
-	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(shell $(PKG) --libs check)
+include tests/schedule/rules.mk
 $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/tests/lib/chan_play.o $(B)/libstint.a
 	$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
