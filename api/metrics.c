@@ -85,6 +85,8 @@ static void put_commits(struct buf *b, const struct engine_stats *stats)
     buf_putf(b, "stint_commit_seconds_max %.6f\n", (double)stats->commit_ns_max / 1e9);
     put_value(b, "backlog", "gauge", "Requests that wait for their transaction.",
               stats->backlog);
+    put_value(b, "workers_waiting", "gauge", "Workers that wait for a job to lease.",
+              stats->workers_waiting);
     put_value(b, "writable", "gauge", "1 while the store can be written.", stats->writable);
     put_value(b, "draining", "gauge", "1 while the daemon stops.", stats->draining);
     put_value(b, "store_file_bytes", "gauge", "Size of the store.", stats->store.file_bytes);

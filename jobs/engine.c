@@ -442,5 +442,6 @@ void engine_stats(struct engine *e, struct engine_stats *ret)
     ret->backlog = e->inbox.len;
     ret->draining = e->inbox.draining;
     pthread_mutex_unlock(&e->inbox.lock);
+    ret->workers_waiting = atomic_load(&e->rounds.askers_waiting);
     store_info(e->options.store, &ret->store);
 }

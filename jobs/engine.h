@@ -211,6 +211,7 @@ struct engine_stats {
     uint64_t submitted, started[KIND_COUNT], ended[REASON_COUNT], attempts_failed;
     uint64_t commits, commit_changes, commit_failures, commit_ns_total, commit_ns_max;
     uint64_t backlog, superseded, recovered, poisoned;
+    uint64_t workers_waiting; /* for jobs to lease */
     uint64_t waiting_since_ms_oldest;
     bool writable, draining, failed;
     uint64_t epoch;

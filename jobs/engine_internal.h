@@ -144,8 +144,9 @@ struct rounds {
     uint64_t oldest_at_ns; /* when the oldest job was last looked for */
     struct list askers;    /* who has asked for jobs; their asks by link */
     uint32_t askers_len, askers_jobs;
-    bool asked;         /* somebody among them has not been in a round yet */
-    bool more_to_lease; /* the last round ended at its bound */
+    _Atomic uint32_t askers_waiting; /* those that are not only looking; read by anybody */
+    bool asked;                      /* somebody among them has not been in a round yet */
+    bool more_to_lease;              /* the last round ended at its bound */
     struct commit_item *items[ROUND_ITEMS_MAX];
     struct event *events[ROUND_REQUESTS_MAX + 1];
 };

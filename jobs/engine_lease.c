@@ -23,6 +23,7 @@ static void asker_leave(struct engine *e, struct asker *asker)
     list_remove(&asker->ask.link);
     e->rounds.askers_len--;
     e->rounds.askers_jobs -= asker->ask.max;
+    atomic_fetch_sub(&e->rounds.askers_waiting, asker->waits);
     asker->answered = true;
 }
 
@@ -101,6 +102,7 @@ void engine_asker_enter(struct engine *e, struct asker *asker)
     list_push_back(&rounds->askers, &asker->ask.link);
     rounds->askers_len++;
     rounds->askers_jobs += asker->ask.max;
+    atomic_fetch_add(&rounds->askers_waiting, asker->waits);
     rounds->asked = true;
 }
 

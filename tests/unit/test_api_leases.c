@@ -163,6 +163,17 @@ START_TEST(a_wait_without_jobs_ends_with_none)
 }
 END_TEST
 
+/* Until it waits: hung up on before, its first look may take the job, for as long as a lease.
+ */
+static void await_worker(void)
+{
+    for (bool waits = false; !waits;) {
+        struct answer a = expect(200, "GET", "/metrics", "", NULL);
+        waits = strstr(a.reply.body, "\nstint_workers_waiting 1\n") != NULL;
+        answer_free(&a);
+    }
+}
+
 START_TEST(a_worker_that_hangs_up_while_it_waits_takes_nothing)
 {
     struct answer a;
@@ -175,6 +186,7 @@ START_TEST(a_worker_that_hangs_up_while_it_waits_takes_nothing)
                          "POST /v1/leases?wait=30s HTTP/1.1\r\nHost: localhost\r\n"
                          "Content-Length: %zu\r\n\r\n%s",
                          strlen(TAKE_ONE), TAKE_ONE));
+    await_worker();
     http_close(&h);
 
     long long id = submit(JOB);
