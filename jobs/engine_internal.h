@@ -242,6 +242,8 @@ void engine_askers_answer(struct engine *e);
 /* After a round that failed: a store that cannot be written gives nothing away; who can wait
  * waits on. */
 void engine_askers_refuse(struct engine *e, int r);
+/* Nobody waits any more: the next round answers all. */
+void engine_askers_hurry(struct engine *e);
 
 /* engine_keep.c */
 int engine_keep_start(struct engine *e); /* after the commit thread's */

@@ -106,6 +106,14 @@ void engine_asker_enter(struct engine *e, struct asker *asker)
     rounds->asked = true;
 }
 
+void engine_askers_hurry(struct engine *e)
+{
+    list_each (link, &e->rounds.askers)
+        container_of(link, struct asker, ask.link)->waits = false;
+    atomic_store(&e->rounds.askers_waiting, 0);
+    e->rounds.asked = true;
+}
+
 /* ----- asking ----- */
 
 static bool is_draining(struct engine *e)
@@ -192,7 +200,7 @@ static int ask(struct engine *e, struct asker *asker, uint64_t wait_until_ns)
 
     if (r != ENGINE_OK)
         return r;
-    if (!asker->waits) {
+    if (wait_until_ns == 0) {
         event_wait_shielded(&asker->done); /* in the next round */
         return engine_answer_of(asker->refused);
     }

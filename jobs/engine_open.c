@@ -52,9 +52,7 @@ static void look_drain(struct engine *e, void *ctx)
 {
     (void)ctx;
     core_drain(commit_core(e->rounds.commit), true);
-    list_each (link, &e->rounds.askers)
-        container_of(link, struct asker, ask.link)->waits = false;
-    e->rounds.asked = true;
+    engine_askers_hurry(e);
 }
 
 static void drainer_enter(struct engine *e, struct drainer *d)
