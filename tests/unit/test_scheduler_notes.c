@@ -95,7 +95,7 @@ START_TEST(each_processor_has_a_run_queue_and_each_core_a_processor)
     scheduled(0, count_processors, &processors);
     ck_assert_uint_eq(processors, scheduler_usable_cpus());
     /* The monitor may have brought the queue to others when this thread stood still. */
-    for (int i = 0; i < 20 && !own; i++)
+    for (int i = 0; i < 200 && !own; i++)
         scheduled(2, fill_own_queue, &own);
     ck_assert(own);
 }
