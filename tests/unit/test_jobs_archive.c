@@ -1,6 +1,7 @@
 /* Archives of ours, of others, and those that mean harm. */
 #include "jobs/spec.h"
 #include "tests/lib/area.h"
+#include "tests/lib/suite.h"
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -232,23 +233,8 @@ END_TEST
 
 int main(void)
 {
-    const TTest *const tests[] = {
-        an_archive_gives_back_what_went_in,
-        archives_of_others_are_read_and_broken_ones_refused,
-        archives_that_mean_harm_are_refused_with_nothing_left,
-        odd_but_harmless_archives_are_taken,
-        a_bomb_ends_at_the_bound,
-    };
-    Suite *suite = suite_create("archive");
-    TCase *tcase = tcase_create("archive");
-    SRunner *runner = srunner_create(suite);
-
-    tcase_set_timeout(tcase, TIMEOUT_S);
-    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
-        tcase_add_test(tcase, tests[i]);
-    suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return SUITE_MAIN_WITHIN(TIMEOUT_S, "archive", an_archive_gives_back_what_went_in,
+                             archives_of_others_are_read_and_broken_ones_refused,
+                             archives_that_mean_harm_are_refused_with_nothing_left,
+                             odd_but_harmless_archives_are_taken, a_bomb_ends_at_the_bound);
 }

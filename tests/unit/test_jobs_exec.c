@@ -4,6 +4,7 @@
 #include "jobs/kinds_internal.h"
 #include "jobs/spec.h"
 #include "tests/lib/commands.h"
+#include "tests/lib/suite.h"
 
 #include <check.h>
 #include <errno.h>
@@ -346,29 +347,15 @@ END_TEST
 
 int main(void)
 {
-    const TTest *const tests[] = {
-        an_exit_means_what_the_map_says,
-        the_result_tells_code_signal_memory_and_time,
-        streams_arguments_and_input_arrive_as_given,
-        the_environment_is_clean_and_ours_is_not_overridden,
-        a_process_starts_from_a_known_state,
-        the_scratch_folder_is_where_it_runs_and_goes_with_it,
-        a_child_may_hand_in_its_own_result,
-        a_flood_is_cut_and_the_job_goes_on,
-        a_command_that_cannot_start_is_named,
-        limits_that_cannot_be_enforced_are_refused_or_owned_up,
-        a_memory_limit_ends_the_job_with_reason_oom,
-    };
-    Suite *suite = suite_create("exec");
-    TCase *tcase = tcase_create("exec");
-    SRunner *runner = srunner_create(suite);
-
-    tcase_set_timeout(tcase, TIMEOUT_S);
-    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
-        tcase_add_test(tcase, tests[i]);
-    suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return SUITE_MAIN_WITHIN(TIMEOUT_S, "exec", an_exit_means_what_the_map_says,
+                             the_result_tells_code_signal_memory_and_time,
+                             streams_arguments_and_input_arrive_as_given,
+                             the_environment_is_clean_and_ours_is_not_overridden,
+                             a_process_starts_from_a_known_state,
+                             the_scratch_folder_is_where_it_runs_and_goes_with_it,
+                             a_child_may_hand_in_its_own_result,
+                             a_flood_is_cut_and_the_job_goes_on,
+                             a_command_that_cannot_start_is_named,
+                             limits_that_cannot_be_enforced_are_refused_or_owned_up,
+                             a_memory_limit_ends_the_job_with_reason_oom);
 }

@@ -6,6 +6,7 @@
 #include "scheduler/task.h"
 #include "tests/lib/commands.h"
 #include "tests/lib/folder.h"
+#include "tests/lib/suite.h"
 
 #include <check.h>
 #include <errno.h>
@@ -387,30 +388,13 @@ END_TEST
 
 int main(void)
 {
-    const TTest *const tests[] = {
-        a_cancel_kills_children_that_ignore_it_and_hide,
-        the_whole_group_has_its_grace,
-        in_mixed_mode_only_the_main_process_is_asked,
-        a_harder_cancel_shortens_the_grace,
-        a_stopped_process_is_woken_to_obey,
+    return SUITE_MAIN_WITHIN(
+        TIMEOUT_S, "exec_kill", a_cancel_kills_children_that_ignore_it_and_hide,
+        the_whole_group_has_its_grace, in_mixed_mode_only_the_main_process_is_asked,
+        a_harder_cancel_shortens_the_grace, a_stopped_process_is_woken_to_obey,
         a_cancel_at_any_moment_of_the_start_leaves_nothing,
         a_background_grandchild_neither_hangs_the_job_nor_outlives_it,
-        adopted_orphans_do_not_stay_zombies,
-        many_runs_leave_no_process_descriptor_or_cgroup,
-        a_crowd_at_once_kills_only_its_own,
-        what_a_killed_daemon_left_is_ended_by_the_next,
-        the_jobs_of_another_state_folder_are_left_alone,
-    };
-    Suite *suite = suite_create("exec_kill");
-    TCase *tcase = tcase_create("exec_kill");
-    SRunner *runner = srunner_create(suite);
-
-    tcase_set_timeout(tcase, TIMEOUT_S);
-    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
-        tcase_add_test(tcase, tests[i]);
-    suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+        adopted_orphans_do_not_stay_zombies, many_runs_leave_no_process_descriptor_or_cgroup,
+        a_crowd_at_once_kills_only_its_own, what_a_killed_daemon_left_is_ended_by_the_next,
+        the_jobs_of_another_state_folder_are_left_alone);
 }

@@ -6,6 +6,7 @@
 #include "scheduler/task.h"
 #include "tests/lib/area.h"
 #include "tests/lib/folder.h"
+#include "tests/lib/suite.h"
 
 #include <check.h>
 #include <errno.h>
@@ -559,32 +560,15 @@ END_TEST
 
 int main(void)
 {
-    const TTest *const tests[] = {
-        a_copy_has_bytes_links_holes_times_and_permissions,
-        only_overwrite_replaces_and_then_in_one_step,
-        a_move_is_a_rename,
-        a_move_to_another_file_system_copies_and_then_removes,
-        a_removal_follows_no_link,
-        depth_is_bounded_and_removed_at_any_depth,
-        digests_are_those_of_the_standards,
+    return SUITE_MAIN_WITHIN(
+        TIMEOUT_S, "file", a_copy_has_bytes_links_holes_times_and_permissions,
+        only_overwrite_replaces_and_then_in_one_step, a_move_is_a_rename,
+        a_move_to_another_file_system_copies_and_then_removes, a_removal_follows_no_link,
+        depth_is_bounded_and_removed_at_any_depth, digests_are_those_of_the_standards,
         a_text_is_written_whole_with_its_permissions,
-        no_path_and_no_link_leads_out_of_the_roots,
-        without_roots_file_jobs_are_refused,
+        no_path_and_no_link_leads_out_of_the_roots, without_roots_file_jobs_are_refused,
         a_cancel_in_the_middle_leaves_nothing,
         a_full_disk_at_any_step_leaves_nothing_and_may_be_tried_again,
         what_a_killed_daemon_left_half_done_is_removed_and_done_anew,
-        work_whose_end_was_lost_is_not_done_twice,
-    };
-    Suite *suite = suite_create("file");
-    TCase *tcase = tcase_create("file");
-    SRunner *runner = srunner_create(suite);
-
-    tcase_set_timeout(tcase, TIMEOUT_S);
-    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
-        tcase_add_test(tcase, tests[i]);
-    suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+        work_whose_end_was_lost_is_not_done_twice);
 }
