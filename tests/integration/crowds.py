@@ -126,7 +126,8 @@ def many_waiters(claims, build):
     os.makedirs(folder)
     daemon = Daemon(build, folder).start()
     go = os.path.join(folder, "go")
-    job = daemon.ask("POST", "/v1/jobs", {"exec": {"shell": f"until test -e {go}; do sleep 0.05; done"}})[1]
+    os.mkfifo(go)
+    job = daemon.ask("POST", "/v1/jobs", {"exec": {"shell": f": <{go}"}})[1]
     before = daemon.status("VmRSS")
     clients = []
     for _ in range(CROWD):
