@@ -330,6 +330,25 @@ START_TEST(an_argument_longer_than_the_kernel_takes_is_refused)
 }
 END_TEST
 
+START_TEST(a_byte_of_0_is_refused_wherever_it_stands)
+{
+    static const char *const spaces[] = {"%c{'worker':{}}", "{%c'worker':{}}", "{'worker':%c{}}",
+                                         "{'worker':{'payload':{'a':1%c}}}",
+                                         "{'worker':{'payload':'a%c'}}", "{'worker':{}}%c"};
+
+    for (size_t i = 0; i < sizeof spaces / sizeof *spaces; i++) {
+        OWN_BUF struct buf b = BUF_INIT;
+
+        for (const char *at = spaces[i]; *at != 0; at++)
+            buf_putc(&b, *at == '\'' ? '"' : *at);
+        char *mark = memchr(b.data, '%', b.len);
+        mark[0] = ' ';
+        mark[1] = 0;
+        check_refused(&b, "is not JSON: byte");
+    }
+}
+END_TEST
+
 START_TEST(a_long_unknown_name_is_cut_between_characters)
 {
     OWN_BUF struct buf b = BUF_INIT;
@@ -355,5 +374,6 @@ int main(void)
                       bad_file_fields_are_refused_with_place_and_reason,
                       size_depth_and_number_of_values_are_bounded_before_parsing,
                       an_argument_longer_than_the_kernel_takes_is_refused,
+                      a_byte_of_0_is_refused_wherever_it_stands,
                       a_long_unknown_name_is_cut_between_characters);
 }
