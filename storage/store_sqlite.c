@@ -36,6 +36,7 @@
 #include "storage/store.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/fault.h"
 #include "base/io.h"
 #include "base/list.h"
@@ -46,17 +47,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #define DB_NAME "stint.db"
 #define LOCK_NAME "lock"
 #define CHECK_BYTES_MAX (16 * 1024 * 1024) /* read and checked in some 50 ms */
 #define PATH_BYTES_MAX 4096
 #define PID_BYTES_MAX 32
+#define LOCK_LEFT_NS_MAX NS_PER_S
 
 /* EXTRA first: a new file gets its WAL mode by way of a rollback journal, and if a power loss
  * brought that back, the next open would roll back to the empty file and drop the log with all
@@ -92,14 +96,32 @@ static void sqlite_prepare_process(void)
     sqlite3_initialize();
 }
 
-static int explain_locked(int dir_fd, const char *dir, char *why)
+/* Who signed the lock file; 0 when nobody did. */
+static pid_t lock_owner(int dir_fd)
 {
     OWN_BUF struct buf pid = BUF_INIT;
 
-    if (io_file_read(dir_fd, LOCK_NAME, PID_BYTES_MAX, &pid) < 0 || pid.len == 0)
+    if (io_file_read(dir_fd, LOCK_NAME, PID_BYTES_MAX, &pid) < 0)
+        return 0;
+    return (pid_t)strtol(buf_str(&pid), NULL, 10);
+}
+
+static bool is_gone(pid_t pid)
+{
+    return pid > 0 && kill(pid, 0) < 0 && errno == ESRCH;
+}
+
+static int explain_locked(int dir_fd, const char *dir, char *why)
+{
+    pid_t pid = lock_owner(dir_fd);
+
+    if (pid <= 0)
         return explain(why, STORE_LOCKED, "another process uses %s: stop it first", dir);
-    return explain(why, STORE_LOCKED, "process %.*s uses %s: stop it first",
-                   (int)strcspn(buf_str(&pid), "\n"), buf_str(&pid), dir);
+    if (is_gone(pid))
+        return explain(why, STORE_LOCKED,
+                       "process %ld is gone, but a child of it still uses %s: stop that first",
+                       (long)pid, dir);
+    return explain(why, STORE_LOCKED, "process %ld uses %s: stop it first", (long)pid, dir);
 }
 
 /* The pid is for people to read; on a full disk it may be missing. */
@@ -112,6 +134,23 @@ static void lock_sign(int fd)
         (void)io_pwrite_all(fd, pid, (size_t)len, 0);
 }
 
+/* An owner that was killed while it started a command leaves the lock to the child until that
+ * has closed what it inherited, which is soon: there is no reason to refuse a restart. */
+static int lock_wait(const struct sqlite_store *s)
+{
+    const struct timespec pause = {.tv_nsec = 2 * NS_PER_MS};
+    uint64_t end_ns = clock_mono_ns() + LOCK_LEFT_NS_MAX;
+
+    while (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+        if (errno != EWOULDBLOCK)
+            return -errno;
+        if (!is_gone(lock_owner(s->dir_fd)) || clock_mono_ns() > end_ns)
+            return STORE_LOCKED;
+        nanosleep(&pause, NULL);
+    }
+    return 0;
+}
+
 static int lock_take(struct sqlite_store *s, const char *dir, char *why)
 {
     s->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -120,11 +159,12 @@ static int lock_take(struct sqlite_store *s, const char *dir, char *why)
     s->lock_fd = openat(s->dir_fd, LOCK_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (s->lock_fd < 0)
         return explain_errno(why, -errno, "write the lock file", dir);
-    if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0) {
-        if (errno == EWOULDBLOCK)
-            return explain_locked(s->dir_fd, dir, why);
-        return explain_errno(why, -errno, "lock the lock file", dir);
-    }
+
+    int r = lock_wait(s);
+    if (r == STORE_LOCKED)
+        return explain_locked(s->dir_fd, dir, why);
+    if (r < 0)
+        return explain_errno(why, r, "lock the lock file", dir);
     lock_sign(s->lock_fd);
     return 0;
 }

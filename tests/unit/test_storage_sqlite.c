@@ -7,10 +7,12 @@
 #include "tests/lib/suite.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -168,6 +170,50 @@ START_TEST(a_second_process_is_refused_and_told_who_has_the_store)
     ck_assert_int_eq(status, 0);
     ck_assert_int_eq(stored_insert_many(store, 1, 1), 0);
     store_close(store);
+    ck_assert_int_eq(open_answer(), 0);
+    stored_dir_remove(dir);
+}
+END_TEST
+
+/* An owner that is gone, and a child of it that keeps the lock until end is closed, or for so
+ * long. Answers the owner's pid. */
+static pid_t owner_dies_before_its_child(int end, int child_ms)
+{
+    int status;
+    pid_t owner = fork();
+
+    if (owner == 0) {
+        (void)stored_open(dir);
+        if (fork() == 0)
+            (void)poll(&(struct pollfd){.fd = end}, 1, child_ms);
+        _exit(0);
+    }
+    ck_assert_int_eq(waitpid(owner, &status, 0), owner);
+    ck_assert_int_eq(status, 0);
+    return owner;
+}
+
+START_TEST(a_lock_left_to_a_child_of_a_killed_owner_is_waited_for)
+{
+    stored_dir_make(dir);
+    owner_dies_before_its_child(-1, 100);
+    ck_assert_int_eq(open_answer(), 0);
+    stored_dir_remove(dir);
+}
+END_TEST
+
+START_TEST(a_child_that_never_lets_go_is_told_from_its_owner)
+{
+    char words[64];
+    int end[2];
+
+    stored_dir_make(dir);
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, end), 0);
+    snprintf(words, sizeof words, "process %d is gone, but a child of it",
+             (int)owner_dies_before_its_child(end[0], -1));
+    ck_assert_int_eq(open_answer(), STORE_LOCKED);
+    ck_assert_msg(strncmp(why, words, strlen(words)) == 0, "%s", why);
+    shutdown(end[1], SHUT_RDWR);
     ck_assert_int_eq(open_answer(), 0);
     stored_dir_remove(dir);
 }
@@ -506,6 +552,8 @@ int main(int argc, char **argv)
         "storage_sqlite", what_was_committed_is_there_after_opening_again,
         a_clean_close_leaves_no_log, files_are_for_their_owner_alone,
         a_second_process_is_refused_and_told_who_has_the_store,
+        a_lock_left_to_a_child_of_a_killed_owner_is_waited_for,
+        a_child_that_never_lets_go_is_told_from_its_owner,
         another_program_cannot_write_past_the_daemon, a_folder_that_is_not_there_is_named,
         a_newer_store_is_refused_and_left_alone, a_file_that_is_no_database_is_refused,
         another_programs_database_is_refused_and_left_alone,
