@@ -1,6 +1,7 @@
 #!/bin/bash
 # demo.sh BUILD-DIR: a daemon on a scratch store does real work of each kind. Every command is
-# printed before it runs, so that it can be repeated by hand; nothing is left behind.
+# printed before it runs, so that it can be repeated by hand (with the two exports printed at the
+# start); nothing is left behind. What only waits for something is not printed.
 set -euo pipefail
 build=$(realpath "${1:-build/release}")
 PATH=$build:$PATH
@@ -23,10 +24,11 @@ end() {
 }
 trap end EXIT
 
+exec 3>&1 # what is shown while the output of a function is taken
 say() { printf '\n== %s\n' "$*"; }
 # Shows a command line, then runs it.
 show() {
-    printf '$ %s\n' "$*"
+    printf '$ %s\n' "$*" >&3
     eval "$*"
 }
 must() { "$@" || { echo "demo: expected: $*" >&2; exit 1; }; }
@@ -45,35 +47,40 @@ kill_daemon() {
     wait "$daemon" 2>/dev/null || true
 }
 
+# post PATH BODY [CURL-OPTIONS]: shows and runs a request.
+post() {
+    show "curl -sSf --unix-socket $base/state/stint.sock http://localhost$1${3:+ $3} -d '$2'"
+}
+
 # One job by curl; prints its id.
 submit() {
-    curl -sSf --unix-socket "$base/state/stint.sock" http://localhost/v1/jobs -d "$1" >"$base/answer"
+    post /v1/jobs "$1" >"$base/answer"
     sed -n 's/^{"id":\([0-9]*\).*/\1/p' "$base/answer"
 }
 
-mkdir "$base/files"
-cat >"$base/stintd.conf" <<INI
-[daemon]
-log_level = info
+say "a daemon on a scratch store"
+show "mkdir $base/files"
+show "cat >$base/stintd.conf <<INI
 [file]
 roots = $base/files
 [http]
 allow = 127.0.0.0/8
 [exec]
 concurrency = 32
-INI
-
-say "a daemon on a scratch store"
+INI"
+echo "\$ export PATH=$build:\$PATH STINT_URL=$STINT_URL"
 start
 show "curl -sS --unix-socket $base/state/stint.sock http://localhost/healthz; echo"
 
 say "commands: by curl, and by the command line"
-show "curl -sS --unix-socket $base/state/stint.sock http://localhost/v1/jobs -H 'Prefer: wait=10' -d '{\"exec\":{\"argv\":[\"uname\",\"-sr\"]},\"name\":\"first\"}'; echo"
+post /v1/jobs '{"exec":{"argv":["uname","-sr"]},"name":"first"}' "-H 'Prefer: wait=10'"
+echo
 show "stint run -- sh -c 'echo to stdout; echo to stderr >&2; echo I am job \$STINT_JOB_ID'"
 must test "$(stint run -q -- echo whole)" = whole
 
 say "a command that fails twice, is tried again, and succeeds"
-flaky=$(submit "{\"name\":\"flaky\",\"exec\":{\"shell\":\"echo try \$STINT_ATTEMPT; test \$STINT_ATTEMPT -ge 3\"},\"retry\":{\"max_attempts\":5,\"base\":\"100ms\"}}")
+# shellcheck disable=SC2016  # the shell of the job expands
+flaky=$(submit '{"name":"flaky","exec":{"shell":"echo try $STINT_ATTEMPT; test $STINT_ATTEMPT -ge 3"},"retry":{"max_attempts":5,"base":"100ms"}}')
 show "stint wait $flaky; stint show $flaky"
 
 say "a command with children is cancelled: all of them go"
@@ -96,7 +103,7 @@ extract=$(submit "{\"file\":{\"op\":\"extract\",\"from\":\"$base/files/in.tar.gz
 show "stint wait $extract; diff -r $base/files/in $base/files/out && echo identical"
 
 say "pages from a real local HTTP server"
-python3 -u -m http.server --bind 127.0.0.1 --directory "$base/files/in" 0 >"$base/web.log" 2>&1 &
+show "python3 -u -m http.server --bind 127.0.0.1 --directory $base/files/in 0 >$base/web.log 2>&1 &"
 web=$!
 until port=$(sed -n 's/.*port \([0-9]*\).*/\1/p' "$base/web.log") && [ -n "$port" ]; do :; done
 page=$(submit "{\"http\":{\"url\":\"http://127.0.0.1:$port/\"}}")
@@ -106,16 +113,14 @@ show "stint wait $missing || true"
 
 say "work for a program elsewhere: it leases a job"
 photo=$(submit '{"name":"photo","worker":{"payload":{"photo":17},"lease":"10m"},"queue":"thumbs"}')
-show "curl -sS --unix-socket $base/state/stint.sock http://localhost/v1/leases -d '{\"queues\":[\"thumbs\"]}'; echo"
+post /v1/leases '{"queues":["thumbs"]}'
+echo
 
 say "1,000 jobs in one request; kill -9 in the middle; start again; every one of them ends"
-python3 - "$base" >"$base/batch.json" <<'PY'
-import json, sys
-touch = 'echo $STINT_JOB_ID >> %s/files/ran; sleep 0.0%d'
-print(json.dumps([{"name": "batch", "exec": {"shell": touch % (sys.argv[1], i % 5)}} for i in range(1000)]))
-PY
-show "curl -sSf --unix-socket $base/state/stint.sock http://localhost/v1/jobs --data-binary @$base/batch.json | cut -c1-60"
-until [ "$(wc -l <"$base/files/ran" 2>/dev/null || echo 0)" -ge 300 ]; do :; done
+batch="{\"name\":\"batch\",\"exec\":{\"shell\":\"echo \$STINT_JOB_ID >> $base/files/ran; sleep 0.0%d\"}}"
+show "for i in \$(seq 1000); do printf '$batch\n' \$((i % 5)); done >$base/batch.ndjson"
+show "curl -sSf --unix-socket $base/state/stint.sock http://localhost/v1/jobs -H 'Content-Type: application/x-ndjson' --data-binary @$base/batch.ndjson | cut -c1-60"
+until [ -f "$base/files/ran" ] && [ "$(wc -l <"$base/files/ran")" -ge 300 ]; do :; done
 kill_daemon
 show "wc -l < $base/files/ran"
 start
@@ -126,15 +131,21 @@ echo "acknowledged 1000, succeeded $done_count, ran $(sort -u "$base/files/ran" 
 must test "$done_count" = 1000
 
 say "the program elsewhere still has its job, and completes it with its fence"
-show "curl -sS --unix-socket $base/state/stint.sock http://localhost/v1/leases/$photo/complete -d '{\"fence\":1,\"result\":{\"thumb\":\"17-small.jpg\"}}'; echo"
+post "/v1/leases/$photo/complete" '{"fence":1,"result":{"thumb":"17-small.jpg"}}'
+echo
 show "stint show $photo | grep -e state -e attempt -e result"
 must grep -q 17-small <(stint show "$photo")
 
 say "a stop that waits for running jobs"
-show "stint ls --limit 5"
+last=$(submit '{"name":"last","exec":{"shell":"sleep 1; echo ended by itself"}}')
+until [ "$(stint ls --state running -o id)" = "$last" ]; do :; done
+show "stint ls --limit 3"
 printf '$ kill -TERM %s\n' "$daemon"
 kill -TERM "$daemon"
 wait "$daemon"
 daemon=
-tail -n 2 "$base/log"
+show "tail -n 3 $base/log"
+start
+show "stint log $last; stint ls --limit 1"
+must test "$(stint log "$last")" = 'ended by itself'
 say "done: nothing is left behind"
