@@ -86,7 +86,8 @@ int spec_json(const char *text, size_t len, size_t bytes_max, json_t **ret,
     if (len > bytes_max)
         return spec_refuse(NULL, fault, "has %zu bytes, at most %zu are taken", len, bytes_max);
 
-    /* Between tokens jansson passes over one, and whoever reads the text kept would end there. */
+    /* Between tokens jansson passes over one, and whoever reads the text kept would end there.
+     */
     const char *nul = memchr(text, 0, len);
     if (nul != NULL)
         return spec_refuse(NULL, fault, "is not JSON: byte %zu is 0; write \\u0000 in a string",

@@ -332,9 +332,12 @@ END_TEST
 
 START_TEST(a_byte_of_0_is_refused_wherever_it_stands)
 {
-    static const char *const spaces[] = {"%c{'worker':{}}", "{%c'worker':{}}", "{'worker':%c{}}",
+    static const char *const spaces[] = {"%c{'worker':{}}",
+                                         "{%c'worker':{}}",
+                                         "{'worker':%c{}}",
                                          "{'worker':{'payload':{'a':1%c}}}",
-                                         "{'worker':{'payload':'a%c'}}", "{'worker':{}}%c"};
+                                         "{'worker':{'payload':'a%c'}}",
+                                         "{'worker':{}}%c"};
 
     for (size_t i = 0; i < sizeof spaces / sizeof *spaces; i++) {
         OWN_BUF struct buf b = BUF_INIT;
