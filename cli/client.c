@@ -163,20 +163,27 @@ static int status_of_problem(const struct reply *reply)
                                                           : EXIT_SOFTWARE;
 }
 
+/* What was wrong where, when the daemon says so; else the one sentence it has, and for whom of
+ * several. */
 static int tell_problem(const struct reply *reply)
 {
     const char *title = json_string_value(json_object_get(reply->json, "title"));
     const char *detail = json_string_value(json_object_get(reply->json, "detail"));
+    const char *instance = json_string_value(json_object_get(reply->json, "instance"));
+    const json_t *errors = json_object_get(reply->json, "errors");
     size_t i;
     json_t *error;
 
-    fprintf(stderr, "stint: %s%s%s\n", title != NULL ? title : "the daemon refused",
-            detail != NULL ? ": " : "", detail != NULL ? detail : "");
-    json_array_foreach(json_object_get(reply->json, "errors"), i, error)
+    if (json_array_size(errors) > 0 || detail == NULL)
+        fprintf(stderr, "stint: %s\n", title != NULL ? title : "the daemon refused");
+    else
+        fprintf(stderr, "stint: %s: %s\n", instance != NULL ? instance : "refused", detail);
+    json_array_foreach(errors, i, error)
     {
         const char *pointer = json_string_value(json_object_get(error, "pointer"));
         const char *what = json_string_value(json_object_get(error, "detail"));
-        fprintf(stderr, "  at %s: %s\n", pointer != NULL ? pointer : "/",
+        bool placed = pointer != NULL && pointer[0] != '\0';
+        fprintf(stderr, "  %s%s%s\n", placed ? pointer : "", placed ? ": " : "",
                 what != NULL ? what : "");
     }
     return status_of_problem(reply);

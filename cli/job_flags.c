@@ -18,7 +18,7 @@ static const struct {
     {"retry-for", "retry_for", FLAG_STRING},
 };
 
-static json_t *integer_of(const char *flag, const char *text)
+json_t *job_flags_integer(const char *flag, const char *text)
 {
     char *end;
 
@@ -38,7 +38,7 @@ static bool put_common(const struct args *args, json_t *job)
         if (text == NULL)
             continue;
         json_t *value = fields[i].type == FLAG_STRING ? json_string(text)
-                                                      : integer_of(fields[i].flag, text);
+                                                      : job_flags_integer(fields[i].flag, text);
         if (value == NULL)
             return false;
         json_object_set_new(job, fields[i].field, value);
@@ -61,7 +61,7 @@ static bool put_lists(const struct args *args, json_t *job)
     if (attempts == NULL)
         return true;
 
-    json_t *n = integer_of("attempts", attempts);
+    json_t *n = job_flags_integer("attempts", attempts);
     if (n != NULL)
         json_object_set_new(job, "retry", json_pack("{s:o}", "max_attempts", n));
     return n != NULL;
@@ -98,7 +98,7 @@ static bool put_limits(const struct args *args, json_t *exec)
     if (cpu != NULL)
         json_object_set_new(limits, "cpu", json_string(cpu));
     if (pids != NULL) {
-        json_t *n = integer_of("pids", pids);
+        json_t *n = job_flags_integer("pids", pids);
         good = n != NULL;
         json_object_set_new(limits, "pids", n);
     }

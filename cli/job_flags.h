@@ -31,5 +31,7 @@
 
 /* A new object, or NULL after saying what is wrong. words: the command (may be none). */
 json_t *job_from_flags(const struct args *args, const char *const *words, unsigned count);
+/* The value of an option that takes a whole number, or NULL after saying what is wrong. */
+json_t *job_flags_integer(const char *flag, const char *text);
 
 #endif

@@ -1,6 +1,8 @@
+#include "cli/job_flags.h"
 #include "cli/print.h"
 
 #include "base/buf.h"
+#include "base/own.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -90,51 +92,62 @@ static int set(const struct verb_call *call, const char *name, const char *body)
     return r;
 }
 
-/* Appends a limit to the body; false when it was given and is none. */
-static bool put_limit(struct buf *body, const struct args *args, const char *option,
+/* false when it was given and is no number, which was told; the daemon knows the bounds. */
+static bool put_limit(json_t *settings, const struct args *args, const char *option,
                       const char *field)
 {
-    const char *limit = args_value(args, option);
+    const char *text = args_value(args, option);
+    json_t *limit = text != NULL ? job_flags_integer(option, text) : NULL;
 
-    if (limit == NULL)
-        return true;
-    if (limit[0] == '\0' || strlen(limit) > 19 || limit[strspn(limit, "0123456789")] != '\0')
-        return false;
-    buf_putf(body, "%c\"%s\":%s", body->len ? ',' : '{', field, limit);
-    return true;
+    if (limit != NULL)
+        json_object_set_new(settings, field, limit);
+    return text == NULL || limit != NULL;
 }
 
 static int set_limits(const struct verb_call *call, const char *name)
 {
-    OWN_BUF struct buf body = BUF_INIT;
+    json_t *settings = json_object();
+    bool good = put_limit(settings, call->args, "concurrency", "concurrency") &&
+                put_limit(settings, call->args, "key-concurrency", "key_concurrency");
+    OWN(free) char *body = json_dumps(settings, JSON_COMPACT);
+    size_t count = json_object_size(settings);
 
-    if (!put_limit(&body, call->args, "concurrency", "concurrency") ||
-        !put_limit(&body, call->args, "key-concurrency", "key_concurrency") || body.len == 0) {
+    json_decref(settings);
+    if (good && count == 0)
         fprintf(stderr, "stint: queue set: needs --concurrency N or --key-concurrency N\n");
-        return EXIT_USAGE;
-    }
-    buf_putc(&body, '}');
-    return set(call, name, buf_str(&body));
+    return good && count > 0 ? set(call, name, body) : EXIT_USAGE;
 }
+
+static int pause_queue(const struct verb_call *call, const char *name)
+{
+    return set(call, name, "{\"paused\":true}");
+}
+
+static int resume_queue(const struct verb_call *call, const char *name)
+{
+    return set(call, name, "{\"paused\":false}");
+}
+
+static const struct {
+    const char *word;
+    int (*run)(const struct verb_call *call, const char *name);
+} words[] = {{"set", set_limits}, {"pause", pause_queue}, {"resume", resume_queue}};
 
 static int run_queue(const struct verb_call *call)
 {
     const struct args *args = call->args;
     const char *word = args->operands_count > 0 ? args->operands[0] : "ls";
-    const char *name = args->operands_count > 1 ? args->operands[1] : NULL;
 
     if (strcmp(word, "ls") == 0)
         return list(call);
-    if (name == NULL) {
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (strcmp(word, words[i].word) != 0)
+            continue;
+        if (args->operands_count > 1)
+            return words[i].run(call, args->operands[1]);
         fprintf(stderr, "stint: queue %s: needs a queue's name\n", word);
         return EXIT_USAGE;
     }
-    if (strcmp(word, "pause") == 0)
-        return set(call, name, "{\"paused\":true}");
-    if (strcmp(word, "resume") == 0)
-        return set(call, name, "{\"paused\":false}");
-    if (strcmp(word, "set") == 0)
-        return set_limits(call, name);
     fprintf(stderr, "stint: queue: ls, pause NAME, resume NAME, or set NAME --concurrency N\n");
     return EXIT_USAGE;
 }

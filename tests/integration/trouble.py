@@ -201,6 +201,18 @@ def cli_exit_codes(claims, build, daemon):
         done = run(*words)
         claims.ok(f"cli_exits_{status}_for_{'_'.join(words[:4]).replace(' ', '_')}"[:70],
                   done.returncode == status, f"{done.returncode} {done.stderr}")
+    told = [
+        (("show", "999999"), ["/v1/jobs/999999: ", "no job"]),
+        (("run", "--timeout", "3x", "--", "true"), ["/timeout: must be a duration", '"3x"']),
+        (("queue", "set", "q", "--concurrency", "-3"), ["/concurrency: must be"]),
+        (("queue", "set", "q", "--concurrency", "few"), ["--concurrency few: must be a whole number"]),
+        (("queue", "set", "q"), ["needs --concurrency"]), (("queue", "frob"), ["pause NAME"]),
+        (("queue", "pause"), ["needs a queue's name"]),
+    ]
+    for words, parts in told:
+        said = run(*words).stderr
+        claims.ok(f"cli_tells_what_is_wrong_with_{'_'.join(words)}"[:70],
+                  all(part in said for part in parts) and said.count(parts[-1]) == 1, said)
     held = run("submit", "--hold", "--", "true").stdout.strip()
     claims.ok("cli_wait_times_out_with_124", run("wait", "--timeout", "300ms", held).returncode == 124)
     claims.ok("cli_cancels_the_held_job", run("cancel", held).returncode == 0)
