@@ -81,10 +81,43 @@ static int step_keyed(struct commit *c, struct commit_item *item, int64_t now_ms
     return item->answer == CORE_OK ? reply_put(c, item, now_ms) : 0;
 }
 
-/* The end of an attempt of a job that has ended: it is written beside the others unless its
- * own record is there. A success that is told again, as its teller did not hear the answer, is
- * what it was. */
-static int step_late(struct commit *c, struct commit_item *item, int64_t now_ms)
+static bool is_inferred(enum job_reason reason)
+{
+    return reason == REASON_LEASE_LOST || reason == REASON_CRASHED ||
+           reason == REASON_TIMEOUT_ATTEMPT || reason == REASON_TIMEOUT_TOTAL ||
+           reason == REASON_SUPERSEDED;
+}
+
+static int see_end(void *ctx, const struct attempt_record *a)
+{
+    struct commit_item *item = ctx;
+
+    if (a->fence == item->input.finished.fence && is_inferred(a->reason))
+        item->late.job_id = a->job_id;
+    return 0;
+}
+
+/* The end of an attempt that comes too late. It is written down where the daemon had given the
+ * attempt up; what somebody said in time stays as it was said. */
+static int step_stale(struct commit *c, struct commit_item *item, int64_t now_ms)
+{
+    const struct core_input *in = &item->input;
+    int r = store_attempt_each(c->reader, in->finished.id, see_end, item);
+
+    if (r < 0 || !item->late.job_id)
+        return r;
+    item->late = (struct attempt_record){.job_id = in->finished.id,
+                                         .fence = in->finished.fence,
+                                         .finished_at_ms = now_ms,
+                                         .state = JOB_FAILED,
+                                         .reason = REASON_SUPERSEDED,
+                                         .result = in->finished.outcome->result,
+                                         .error = in->finished.outcome->error};
+    return 0;
+}
+
+/* A success that is told again, as its teller did not hear the answer, is what it was. */
+static int step_ended(struct commit *c, struct commit_item *item)
 {
     struct core_input *in = &item->input;
     struct job *job = NULL;
@@ -93,15 +126,20 @@ static int step_late(struct commit *c, struct commit_item *item, int64_t now_ms)
     if (r <= 0)
         return r;
     item->answer = CORE_STALE;
-    if (in->finished.fence < job->fence)
-        item->late = core_attempt_late(in, now_ms);
-    else if (in->finished.fence == job->fence && job->state == JOB_SUCCEEDED &&
-             in->finished.outcome->kind == OUTCOME_SUCCEEDED) {
+    if (in->finished.fence == job->fence && job->state == JOB_SUCCEEDED &&
+        in->finished.outcome->kind == OUTCOME_SUCCEEDED) {
         item->answer = CORE_OK;
         in->finished.ret_state = job->state;
     }
     job_free(job);
     return 0;
+}
+
+static int step_finished(struct commit *c, struct commit_item *item, int64_t now_ms)
+{
+    int r = item->answer == CORE_NOT_FOUND ? step_ended(c, item) : 0;
+
+    return r == 0 && item->answer == CORE_STALE ? step_stale(c, item, now_ms) : r;
 }
 
 static int step_renew_late(struct commit *c, struct commit_item *item)
@@ -123,8 +161,8 @@ static int step_item(struct commit *c, struct commit_item *item, int64_t now_ms)
     if (item->input.kind == INPUT_SUBMIT && item->key)
         return step_keyed(c, item, now_ms);
     item->answer = core_step(c->core, &item->input, now_ms, c->update);
-    if (item->input.kind == INPUT_FINISHED && item->answer == CORE_NOT_FOUND)
-        return step_late(c, item, now_ms);
+    if (item->input.kind == INPUT_FINISHED)
+        return step_finished(c, item, now_ms);
     if (item->input.kind == INPUT_RENEW && item->answer == CORE_NOT_FOUND)
         return step_renew_late(c, item);
     return 0;

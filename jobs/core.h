@@ -56,7 +56,7 @@ enum core_answer {
     CORE_STOPPING,  /* asked to stop, it will end */
     CORE_CONFLICT,  /* not possible in its state */
     CORE_FULL,      /* jobs_waiting_max or QUEUES_MAX */
-    CORE_STALE,     /* the fence is not the live attempt's: recorded as superseded */
+    CORE_STALE,     /* the fence is not the live attempt's */
 };
 
 struct core_limits {
@@ -218,9 +218,6 @@ void core_set_limits(struct core *core, const struct core_limits *limits);
 void core_drain(struct core *core, bool draining); /* no start while draining */
 /* While a new daemon takes over: no start either, and nothing expires. */
 void core_recovering(struct core *core, bool recovering);
-
-/* The record of an attempt that ended too late, with the texts of its outcome borrowed. */
-struct attempt_record core_attempt_late(const struct core_input *input, int64_t now_ms);
 
 /* Looking in. */
 const uint64_t *core_counts(const struct core *core); /* by state; final ones ever */

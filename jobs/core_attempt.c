@@ -152,28 +152,12 @@ static void attempt_end(struct core *core, struct core_update *u, uint32_t index
     change_action(core, u, v->action, index);
 }
 
-/* Whatever the late attempt did, it is written down, and moves nothing (I6). An attempt that
- * ends twice has its record already. */
+/* Whatever the late attempt did, it moves nothing (I6). */
 static int step_stale(struct core *core, const struct core_input *in, uint32_t index,
-                      int64_t now_ms, struct core_update *u)
+                      struct core_update *u)
 {
-    if (in->finished.fence < core_entry(core, index)->fence) {
-        *change_attempt(u) = core_attempt_late(in, now_ms);
-        u->sync = true;
-    }
     change_action(core, u, ACTION_SUPERSEDED, index)->fence = in->finished.fence;
     return CORE_STALE;
-}
-
-struct attempt_record core_attempt_late(const struct core_input *in, int64_t now_ms)
-{
-    return (struct attempt_record){.job_id = in->finished.id,
-                                   .fence = in->finished.fence,
-                                   .finished_at_ms = now_ms,
-                                   .state = JOB_FAILED,
-                                   .reason = REASON_SUPERSEDED,
-                                   .result = in->finished.outcome->result,
-                                   .error = in->finished.outcome->error};
 }
 
 int core_attempt_finished(struct core *core, struct core_input *in, uint32_t index,
@@ -182,7 +166,7 @@ int core_attempt_finished(struct core *core, struct core_input *in, uint32_t ind
     const struct entry *e = core_entry(core, index);
 
     if (!job_state_is_live((enum job_state)e->state) || e->fence != in->finished.fence)
-        return step_stale(core, in, index, now_ms, u);
+        return step_stale(core, in, index, u);
 
     const struct outcome *o = in->finished.outcome;
     struct verdict v = judge(core, e, in, now_ms);

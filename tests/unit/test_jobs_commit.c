@@ -308,6 +308,50 @@ START_TEST(a_late_end_of_an_ended_job_is_superseded)
 }
 END_TEST
 
+START_TEST(an_end_that_was_told_is_not_written_over)
+{
+    begin();
+    add_submit(KIND_EXEC, "q", NULL);
+    round_at(NOW);
+    add_finished(1, 1, &bad);
+    round_at(NOW);
+    ck_assert_uint_eq(attempts_of(1), 1);
+    ck_assert_int_eq(last_reason, bad.reason);
+    add_plain(INPUT_RETRY_NOW, 1);
+    round_at(NOW); /* it runs with fence 2 */
+    struct commit_item *again = add_finished(1, 1, &bad), *made_up = add_finished(1, 0, &bad);
+    round_at(NOW);
+    ck_assert_int_eq(again->answer, CORE_STALE);
+    ck_assert_int_eq(made_up->answer, CORE_STALE);
+    ck_assert_uint_eq(attempts_of(1), 1);
+    ck_assert_int_eq(last_reason, bad.reason);
+    end();
+}
+END_TEST
+
+/* The daemon had given it up, and said so in its name. */
+START_TEST(a_late_end_is_recorded_whatever_became_of_its_job)
+{
+    begin();
+    add_submit(KIND_EXEC, "q", NULL);
+    round_at(NOW);
+    for (uint32_t fence = 1; fence <= 3; fence++) { /* the third crash makes it poison */
+        add_plain(INPUT_LOST, 1);
+        round_at(NOW);
+        ck_assert_uint_eq(attempts_of(1), fence);
+        ck_assert_int_eq(last_reason, REASON_CRASHED);
+    }
+    row_is(1, JOB_FAILED);
+    struct commit_item *late = add_finished(1, 3, &bad);
+    round_at(NOW);
+    ck_assert_int_eq(late->answer, CORE_STALE);
+    ck_assert_uint_eq(attempts_of(1), 3);
+    ck_assert_int_eq(last_reason, REASON_SUPERSEDED);
+    row_is(1, JOB_FAILED);
+    end();
+}
+END_TEST
+
 /* ----- Idempotency-Key ----- */
 
 static struct commit_item *add_keyed(const char *key, uint64_t fingerprint)
@@ -503,7 +547,8 @@ int main(void)
         a_failed_commit_leaves_core_and_store_as_they_were,
         every_place_where_a_commit_can_fail_leaves_no_trace,
         what_the_last_attempt_said_survives_a_hold_and_a_cancel,
-        a_late_end_of_an_ended_job_is_superseded, one_key_in_one_round_makes_one_job,
+        a_late_end_of_an_ended_job_is_superseded, an_end_that_was_told_is_not_written_over,
+        a_late_end_is_recorded_whatever_became_of_its_job, one_key_in_one_round_makes_one_job,
         a_key_of_a_failed_round_is_free_again, a_key_is_remembered_for_a_day_and_over_a_restart,
         old_replies_are_pruned, only_relaxed_changes_go_without_a_sync,
         recovery_takes_back_every_live_job_in_bounded_rounds,
