@@ -324,12 +324,16 @@ static int items_add(struct commit *c, struct commit_item *const *items, size_t 
 /* Old replies go with a commit that happens anyway; an idle daemon has no reason to write. */
 static int prune_add(struct commit *c, int64_t now_ms)
 {
-    if (now_ms - c->pruned_at_ms < COMMIT_PRUNE_EVERY_MS || !core_changes(c->update).count)
+    bool due = now_ms - c->pruned_at_ms >= COMMIT_PRUNE_EVERY_MS;
+    uint32_t limit = 2 * (uint32_t)c->keys.len + (due ? COMMIT_PRUNE_FEW : 0);
+
+    if (limit == 0 || !core_changes(c->update).count)
         return 0;
-    return core_change_add(c->update,
-                           &(struct change){.kind = CHANGE_REPLY_PRUNE,
-                                            .before_ms = now_ms - COMMIT_REPLY_KEEP_MS},
-                           false);
+    return core_change_add(
+        c->update,
+        &(struct change){.kind = CHANGE_REPLY_PRUNE,
+                         .prune = {.before_ms = now_ms - COMMIT_REPLY_KEEP_MS, .limit = limit}},
+        false);
 }
 
 static int text_fetch(struct commit *c, struct job *row)

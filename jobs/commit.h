@@ -29,7 +29,10 @@
 #include "jobs/core.h"
 
 #define COMMIT_REPLY_KEEP_MS (INT64_C(24) * 60 * 60 * 1000)
-#define COMMIT_PRUNE_EVERY_MS (INT64_C(60) * 60 * 1000)
+/* Old replies go a few at a time: twice as many as a round adds, and every now and then some
+ * more, so that nobody waits for a day's worth of them. */
+#define COMMIT_PRUNE_EVERY_MS INT64_C(1000)
+#define COMMIT_PRUNE_FEW 100
 
 struct commit;
 

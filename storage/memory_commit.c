@@ -318,16 +318,18 @@ static void reply_apply(struct memory *m, const struct change *c, struct made *m
 
 static void prune_apply(struct memory *m, const struct change *c, struct made *made)
 {
+    uint32_t left = c->prune.limit;
     struct list *next;
 
     (void)made;
-    for (struct list *node = m->replies.next; node != &m->replies; node = next) {
+    for (struct list *node = m->replies.next; node != &m->replies && left > 0; node = next) {
         struct memory_reply *p = container_of(node, struct memory_reply, node);
 
         next = node->next;
-        if (p->record.created_at_ms < c->before_ms) {
+        if (p->record.created_at_ms < c->prune.before_ms) {
             list_remove(node);
             memory_reply_free(p);
+            left--;
         }
     }
 }

@@ -72,7 +72,8 @@ static const char *const texts[WRITE_SQL_COUNT] = {
                     "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)",
     [WRITE_REPLY] = ("INSERT OR REPLACE INTO reply(key,fingerprint,created_at,first_id,count) "
                      "VALUES(?1,?2,?3,?4,?5)"),
-    [WRITE_REPLY_PRUNE] = "DELETE FROM reply WHERE created_at<?1",
+    [WRITE_REPLY_PRUNE] = "DELETE FROM reply WHERE key IN (SELECT key FROM reply "
+                          "INDEXED BY reply_age WHERE created_at<?1 LIMIT ?2)",
     [WRITE_REPLY_FIND] = "SELECT fingerprint,created_at,first_id,count FROM reply WHERE key=?1",
     [WRITE_MAX_ID] = "UPDATE meta SET value=?1 WHERE name='max_id' AND value<?1",
     [WRITE_EPOCH] = "UPDATE meta SET value=value+1 WHERE name='epoch' RETURNING value",
@@ -292,13 +293,25 @@ static int replies_apply(struct sqlite_store *s, const struct change *c, size_t 
     return r;
 }
 
+static int reply_prune(struct sqlite_store *s, int64_t before_ms, uint32_t limit)
+{
+    sqlite3_stmt *stmt;
+    int r = statement(s, WRITE_REPLY_PRUNE, &stmt);
+
+    if (r < 0)
+        return r;
+    sqlite3_bind_int64(stmt, 1, before_ms);
+    sqlite3_bind_int64(stmt, 2, limit);
+    return sqlite_finish(stmt);
+}
+
 static int prunes_apply(struct sqlite_store *s, const struct change *c, size_t count)
 {
     int r = 0;
 
     for (size_t i = 0; i < count && r == 0; i++) {
         if (c[i].kind == CHANGE_REPLY_PRUNE)
-            r = run_with(s, WRITE_REPLY_PRUNE, c[i].before_ms);
+            r = reply_prune(s, c[i].prune.before_ms, c[i].prune.limit);
     }
     return r;
 }

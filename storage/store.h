@@ -50,7 +50,7 @@ enum change_kind {
     CHANGE_ATTEMPT,     /* attempt */
     CHANGE_QUEUE_PUT,   /* queue: settings and counts */
     CHANGE_REPLY_PUT,   /* reply: an answered Idempotency-Key */
-    CHANGE_REPLY_PRUNE, /* before_ms: older replies go */
+    CHANGE_REPLY_PRUNE, /* prune: of the replies that are older so many go */
 };
 
 struct reply_record {
@@ -76,7 +76,10 @@ struct change {
         const struct attempt_record *attempt;
         const struct queue_record *queue;
         const struct reply_record *reply;
-        int64_t before_ms;
+        struct {
+            int64_t before_ms;
+            uint32_t limit;
+        } prune;
     };
 };
 

@@ -426,6 +426,47 @@ START_TEST(old_replies_are_pruned)
 }
 END_TEST
 
+static unsigned old_replies(unsigned count)
+{
+    unsigned found = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        struct reply_record reply = {.key = NULL};
+        char key[16];
+
+        snprintf(key, sizeof key, "old-%u", i);
+        found += store_reply_find(store, key, &reply) == 1;
+        reply_record_deinit(&reply);
+    }
+    return found;
+}
+
+START_TEST(a_day_of_replies_does_not_go_in_one_round)
+{
+    unsigned left = 5 * COMMIT_PRUNE_FEW, all = left;
+    int64_t now_ms = NOW + COMMIT_REPLY_KEEP_MS + 1;
+
+    begin();
+    for (unsigned i = 0; i < all; i++) {
+        char key[16];
+        struct reply_record reply = {.key = key, .created_at_ms = NOW};
+        struct change put = {.kind = CHANGE_REPLY_PUT, .reply = &reply};
+
+        snprintf(key, sizeof key, "old-%u", i);
+        ck_assert_int_eq(store_commit(store, &put, 1, false), 0);
+    }
+    for (unsigned before = left; left > 0; before = left) {
+        add_keyed("young", (uint64_t)now_ms);
+        add_submit(KIND_EXEC, "q", NULL);
+        round_at(now_ms += COMMIT_PRUNE_EVERY_MS);
+        left = old_replies(all);
+        ck_assert_uint_lt(left, before);
+        ck_assert_uint_le(before - left, COMMIT_PRUNE_FEW + 2);
+    }
+    end();
+}
+END_TEST
+
 /* ----- durability ----- */
 
 START_TEST(only_relaxed_changes_go_without_a_sync)
@@ -550,7 +591,8 @@ int main(void)
         a_late_end_of_an_ended_job_is_superseded, an_end_that_was_told_is_not_written_over,
         a_late_end_is_recorded_whatever_became_of_its_job, one_key_in_one_round_makes_one_job,
         a_key_of_a_failed_round_is_free_again, a_key_is_remembered_for_a_day_and_over_a_restart,
-        old_replies_are_pruned, only_relaxed_changes_go_without_a_sync,
+        old_replies_are_pruned, a_day_of_replies_does_not_go_in_one_round,
+        only_relaxed_changes_go_without_a_sync,
         recovery_takes_back_every_live_job_in_bounded_rounds,
         leases_that_ended_while_no_daemon_was_there_are_renewed,
         a_probe_finds_out_whether_the_store_takes_writes);

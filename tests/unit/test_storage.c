@@ -364,12 +364,13 @@ static int reply_put(const char *key, int64_t created_at_ms, uint64_t first_id)
 START_TEST(an_answered_key_is_found_until_it_is_pruned)
 {
     struct reply_record found;
-    struct change prune = {.kind = CHANGE_REPLY_PRUNE, .before_ms = 200};
+    struct change prune = {.kind = CHANGE_REPLY_PRUNE, .prune = {200, 1}};
 
     stored_use(_i);
     ck_assert_int_eq(store_reply_find(stored_store, "a", &found), 0);
     ck_assert_int_eq(reply_put("a", 100, 1), 0);
     ck_assert_int_eq(reply_put("b", 200, 4), 0);
+    ck_assert_int_eq(reply_put("c", 101, 7), 0);
     ck_assert_int_eq(store_reply_find(stored_store, "a", &found), 1);
     ck_assert_str_eq(found.key, "a");
     ck_assert_uint_eq(found.fingerprint, UINT64_MAX - 1);
@@ -379,6 +380,10 @@ START_TEST(an_answered_key_is_found_until_it_is_pruned)
     reply_record_deinit(&found);
     ck_assert_int_eq(store_commit(stored_store, &prune, 1, true), 0);
     ck_assert_int_eq(store_reply_find(stored_store, "a", &found), 0);
+    ck_assert_int_eq(store_reply_find(stored_store, "c", &found), 1);
+    reply_record_deinit(&found);
+    ck_assert_int_eq(store_commit(stored_store, &prune, 1, true), 0);
+    ck_assert_int_eq(store_reply_find(stored_store, "c", &found), 0);
     ck_assert_int_eq(store_reply_find(stored_store, "b", &found), 1);
     reply_record_deinit(&found);
     stored_leave();
