@@ -31,7 +31,7 @@ const struct conf_row conf_rows[] = {
     {"daemon", "processors", "processors", CONF_COUNT, AT(processors), "0", 0, 256, NULL, "N",
      "threads that run tasks; 0 for what affinity and the cgroup's quota allow"},
     {"daemon", "blocking_threads", NULL, CONF_COUNT, AT(blocking_threads), "8", 1, 256, NULL,
-     "N", "threads inside blocking file calls at once"},
+     "N", "threads inside blocking calls at once: for files, and for commands"},
     {"jobs", "running_max", NULL, CONF_COUNT, AT(running_max), "10000", 1, 1000000, NULL, "N",
      "attempts at once, all kinds that the daemon runs together"},
     {"jobs", "waiting_max", NULL, CONF_COUNT, AT(waiting_max), "10000000", 1, 1000000000, NULL,

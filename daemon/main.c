@@ -156,6 +156,7 @@ static int run(struct serve *serve)
     };
 
     block_limit(BLOCK_FILE, (unsigned)serve->conf->blocking_threads);
+    block_limit(BLOCK_EXEC, (unsigned)serve->conf->blocking_threads);
     int r = scheduler_run(&options, serve_run, serve);
     if (r < 0)
         return refuse(EXIT_CANNOT, "daemon.failed", "start",
