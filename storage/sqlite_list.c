@@ -3,7 +3,8 @@
  *
  * A path is a walk down one index or table. Which ones a filter needs: by name or key, if it
  * asks for one; else by rare states (all but queued and succeeded), one path a state; else by
- * queue; else through everything. A row whose state is known from the path and not wanted costs
+ * queue, among the live alone when no ended ones are wanted, as history may be long; else
+ * through everything. A row whose state is known from the path and not wanted costs
  * a tenth of one that must be loaded; the sum is bounded by STORE_LOOK_MAX loads. */
 #include "storage/sqlite_parts.h"
 
@@ -86,6 +87,8 @@ static int walk_open(struct walk *w)
         return path_add(w, READ_PATH_NAME, f->name, 0);
     if (f->key)
         return path_add(w, READ_PATH_KEY, f->key, 0);
+    if (f->queue && w->states & 1u << JOB_QUEUED && !(w->states & FINAL_STATES))
+        return path_add(w, READ_PATH_LIVE_QUEUE, f->queue, 0);
     if (f->queue && w->states & COMMON_STATES)
         return path_add(w, READ_PATH_QUEUE, f->queue, 0);
     if (w->states == ALL_STATES)

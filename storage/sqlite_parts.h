@@ -172,6 +172,7 @@ enum sqlite_read_sql {
     READ_PATH_KEY,
     READ_PATH_QUEUE,
     READ_PATH_LIVE,
+    READ_PATH_LIVE_QUEUE,
     READ_PATH_DONE,
     READ_PATH_STATE, /* + state: one statement for each rare state, as several run at once */
     READ_SQL_COUNT = READ_PATH_STATE + JOB_STATE_COUNT

@@ -34,6 +34,9 @@ static const char *const texts[READ_SQL_COUNT] = {
     [READ_PATH_QUEUE] = "SELECT id,0 FROM doc INDEXED BY doc_queue WHERE queue=?2 AND id<?1 "
                         "ORDER BY id DESC",
     [READ_PATH_LIVE] = "SELECT id,state FROM live WHERE id<?1 ORDER BY id DESC",
+    /* 13, no state, is that of the other queues' jobs */
+    [READ_PATH_LIVE_QUEUE] = "SELECT id,iif(queue=?2,state,13) FROM live WHERE id<?1 "
+                             "ORDER BY id DESC",
     [READ_PATH_DONE] = "SELECT id,state FROM done WHERE id<?1 ORDER BY id DESC",
 #define LIVE_RARE                                                                              \
     "SELECT id,state FROM live INDEXED BY live_rare WHERE state=?2 AND state<>4 AND id<?1 "    \

@@ -131,13 +131,14 @@ static int list_page(const struct memory *m, const struct job_filter *filter, st
     uint32_t found = 0, looked = 0;
     uint64_t next = 0;
 
-    while (at > 0 && found < filter->limit && looked++ < STORE_LOOK_MAX) {
+    while (at > 0 && found < filter->limit && looked < STORE_LOOK_MAX) {
         const struct job *job = m->jobs[--at]->job;
         enum store_match match = store_filter_match(filter, job);
         int r = match == MATCH_YES ? fn(ctx, job) : 0;
 
         if (r)
             return r;
+        looked += store_states_have(filter->states, job->state);
         found += match == MATCH_YES;
         next = match == MATCH_END || at == 0 ? 0 : job->id;
         if (match == MATCH_END)

@@ -228,6 +228,29 @@ START_TEST(a_list_that_finds_little_ends_early_with_a_cursor)
 }
 END_TEST
 
+/* The ended ones that came later are not what it asks for. */
+START_TEST(a_list_of_what_waits_in_a_queue_does_not_depend_on_its_history)
+{
+    struct change ended[6000];
+    struct job jobs[6000];
+    struct ids got;
+
+    stored_use(_i);
+    ck_assert_int_eq(stored_insert_many(stored_store, 1, 3), 0);
+    for (uint64_t i = 0; i < 6000; i++) {
+        jobs[i] = stored_ended(10 + i, JOB_SUCCEEDED, 5);
+        ended[i] = (struct change){.kind = CHANGE_JOB_INSERT, .job = &jobs[i]};
+    }
+    ck_assert_int_eq(store_commit(stored_store, ended, 6000, true), 0);
+    ck_assert_uint_eq(list(FILTER(.queue = "default", .states = BIT(JOB_QUEUED)), &got), 0);
+    ck_assert_uint_eq(got.count, 3);
+    ck_assert_uint_eq(
+        list(FILTER(.queue = "other", .states = BIT(JOB_QUEUED) | BIT(JOB_RUNNING)), &got), 0);
+    ck_assert_uint_eq(got.count, 0);
+    stored_leave();
+}
+END_TEST
+
 static int final_gather(void *ctx, uint64_t id, enum job_state state, uint32_t fence)
 {
     struct ids *ids = ctx;
@@ -368,6 +391,7 @@ int main(void)
         every_job_that_is_not_final_is_shown_by_id, a_list_filters_by_each_of_its_words,
         a_list_that_finds_nothing_is_empty, pages_meet_without_gap_or_overlap,
         a_list_that_finds_little_ends_early_with_a_cursor,
+        a_list_of_what_waits_in_a_queue_does_not_depend_on_its_history,
         retention_finds_what_ended_before_a_time_by_state,
         a_deleted_job_is_gone_from_every_list, a_whole_store_has_no_findings,
         reads_pass_on_their_fault, readers_on_other_threads_see_whole_batches);
