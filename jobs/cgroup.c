@@ -63,28 +63,26 @@ static unsigned controllers_in(int dir_fd, const char *file)
 }
 
 /* One by one: a controller that cannot be had must not cost the others. */
-static int enable_controllers(int dir_fd)
+static void enable_controllers(int dir_fd)
 {
     unsigned available = controllers_in(dir_fd, "cgroup.controllers");
-    int result = 0;
 
     for (size_t i = 0; i < CONTROLLER_COUNT; i++) {
-        if (!(available & controllers[i].bit))
-            continue;
-        int r = cgroup_file_write(dir_fd, "cgroup.subtree_control", controllers[i].enable);
-        if (r < 0)
-            result = r;
+        if (available & controllers[i].bit)
+            cgroup_file_write(dir_fd, "cgroup.subtree_control", controllers[i].enable);
     }
-    return result;
 }
 
-static bool alone_in(int dir_fd)
+/* Whether its children may have controllers. The true root, which alone has no type, may keep
+ * processes of its own besides. */
+static bool may_pass_on(int dir_fd, const char *procs)
 {
-    char text[256], own[32];
+    char text[256];
 
-    snprintf(own, sizeof own, "%d\n", (int)getpid());
+    if (faccessat(dir_fd, "cgroup.type", F_OK, 0) < 0 && errno == ENOENT)
+        return true;
     return cgroup_file_read(dir_fd, "cgroup.procs", text, sizeof text) == 0 &&
-           strcmp(text, own) == 0;
+           strcmp(text, procs) == 0;
 }
 
 static int move_to_leaf(int base_fd)
@@ -100,13 +98,26 @@ static int move_to_leaf(int base_fd)
     return cgroup_file_write(leaf_fd, "cgroup.procs", own);
 }
 
+/* Not even tried while somebody is in it: the kernel would refuse memory, but grant cpu, and
+ * with that make a base of threads of it, whose children take no processes at all. */
 static unsigned enable_limits(int base_fd, int root_fd)
 {
-    if (enable_controllers(base_fd) == -EBUSY && alone_in(base_fd) &&
-        move_to_leaf(base_fd) == 0)
+    char own[32];
+
+    snprintf(own, sizeof own, "%d\n", (int)getpid());
+    if (may_pass_on(base_fd, "") || (may_pass_on(base_fd, own) && move_to_leaf(base_fd) == 0))
         enable_controllers(base_fd);
     enable_controllers(root_fd);
     return controllers_in(root_fd, "cgroup.subtree_control");
+}
+
+/* Below a base of threads no process can be put. */
+static bool takes_processes(int dir_fd)
+{
+    char type[32];
+
+    return cgroup_file_read(dir_fd, "cgroup.type", type, sizeof type) < 0 ||
+           strcmp(type, "domain invalid\n") != 0;
 }
 
 static int root_make(struct cgroup_root *root)
@@ -124,7 +135,11 @@ static int root_make(struct cgroup_root *root)
     if (root->dir_fd < 0)
         return -errno;
     root->controllers = enable_limits(base_fd, root->dir_fd);
-    return 0;
+    if (takes_processes(root->dir_fd))
+        return 0;
+    close(root->dir_fd);
+    rmdir(root->path);
+    return -EOPNOTSUPP;
 }
 
 static int limit(int dir_fd, const char *file, const char *text)
