@@ -3,6 +3,7 @@
 #include "api/wire.h"
 #include "base/io.h"
 #include "base/own.h"
+#include "cli/screen.h"
 #include "cli/verb.h"
 
 #include <curl/curl.h>
@@ -163,6 +164,18 @@ static int status_of_problem(const struct reply *reply)
                                                           : EXIT_SOFTWARE;
 }
 
+/* place may be NULL. Both may quote what others wrote. */
+static void tell_line(const char *before, const char *place, const char *what)
+{
+    fputs(before, stderr);
+    if (place != NULL) {
+        screen_put(stderr, place, SIZE_MAX);
+        fputs(": ", stderr);
+    }
+    screen_put(stderr, what, SIZE_MAX);
+    fputc('\n', stderr);
+}
+
 /* What was wrong where, when the daemon says so; else the one sentence it has, and for whom of
  * several. */
 static int tell_problem(const struct reply *reply)
@@ -177,14 +190,13 @@ static int tell_problem(const struct reply *reply)
     if (json_array_size(errors) > 0 || detail == NULL)
         fprintf(stderr, "stint: %s\n", title != NULL ? title : "the daemon refused");
     else
-        fprintf(stderr, "stint: %s: %s\n", instance != NULL ? instance : "refused", detail);
+        tell_line("stint: ", instance != NULL ? instance : "refused", detail);
     json_array_foreach(errors, i, error)
     {
         const char *pointer = json_string_value(json_object_get(error, "pointer"));
         const char *what = json_string_value(json_object_get(error, "detail"));
         bool placed = pointer != NULL && pointer[0] != '\0';
-        fprintf(stderr, "  %s%s%s\n", placed ? pointer : "", placed ? ": " : "",
-                what != NULL ? what : "");
+        tell_line("  ", placed ? pointer : NULL, what != NULL ? what : "");
     }
     return status_of_problem(reply);
 }

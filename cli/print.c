@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/own.h"
 #include "base/str.h"
+#include "cli/screen.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,18 +64,7 @@ static const char *color_of(const char *cell)
 
 /* ---------------------------------------------------------------- tables ------------------ */
 
-/* Columns on a screen: bytes that begin a character (wide ones count as one; names are ASCII).
- */
-static size_t width_of(const char *s)
-{
-    size_t n = 0;
-
-    for (; *s != '\0'; s++)
-        n += ((unsigned char)*s & 0xC0) != 0x80;
-    return n;
-}
-
-static size_t screen_width(void)
+static size_t terminal_width(void)
 {
     struct winsize size;
 
@@ -103,31 +93,18 @@ void print_cell(struct table *t, const char *text)
     t->count += t->cells[t->count] != NULL;
 }
 
-/* Control bytes of a job's own text must not reach the terminal. */
-static void put_clean(const char *s, size_t columns)
-{
-    size_t n = 0;
-
-    for (; *s != '\0'; s++) {
-        n += ((unsigned char)*s & 0xC0) != 0x80;
-        if (n > columns)
-            break;
-        putchar((unsigned char)*s < 32 || *s == 127 ? ' ' : *s);
-    }
-}
-
 static void put_row(const struct table *t, const char *const *cells, const size_t *widths,
                     bool head, bool color)
 {
-    size_t left = screen_width();
+    size_t left = terminal_width();
 
     for (unsigned c = 0; c < t->columns; c++) {
         bool last = c + 1 == t->columns;
         const char *paint = head ? "1" : color_of(cells[c]);
-        size_t width = width_of(cells[c]);
+        size_t width = screen_columns(cells[c]);
         if (color && paint != NULL)
             printf("\033[%sm", paint);
-        put_clean(cells[c], last ? left : SIZE_MAX);
+        screen_put(stdout, cells[c], last ? left : SIZE_MAX);
         if (color && paint != NULL)
             fputs("\033[0m", stdout);
         for (; !last && width < widths[c] + 2; width++)
@@ -143,9 +120,9 @@ void print_table_end(struct table *t)
     bool color = has_color(stdout);
 
     for (unsigned c = 0; c < t->columns; c++)
-        widths[c] = width_of(t->heads[c]);
+        widths[c] = screen_columns(t->heads[c]);
     for (size_t i = 0; i < t->count; i++) {
-        size_t width = width_of(t->cells[i]);
+        size_t width = screen_columns(t->cells[i]);
         if (width > widths[i % t->columns])
             widths[i % t->columns] = width;
     }
@@ -161,9 +138,11 @@ void print_table_end(struct table *t)
 
 void print_json(const json_t *json, bool indented)
 {
-    json_dumpf(json, stdout,
-               JSON_ENCODE_ANY | JSON_REAL_PRECISION(15) |
-                   (indented ? JSON_INDENT(2) : JSON_COMPACT));
+    OWN(free)
+    char *text = json_dumps(json, JSON_ENCODE_ANY | JSON_REAL_PRECISION(15) |
+                                      (indented ? JSON_INDENT(2) : JSON_COMPACT));
+
+    screen_put_json(stdout, text != NULL ? text : "");
     putchar('\n');
 }
 
@@ -213,7 +192,6 @@ static bool took_ms(const json_t *job, int64_t *ret)
     return true;
 }
 
-/* What it does, in one cell: the command, the URL, the file. */
 /* The payload as it is: the worker knows what it means. */
 static void put_payload(const json_t *worker, struct buf *b)
 {
@@ -225,6 +203,7 @@ static void put_payload(const json_t *worker, struct buf *b)
     free(text);
 }
 
+/* What it does, in one cell: the command, the URL, the file. */
 static void put_work(const json_t *job, struct buf *b)
 {
     const json_t *exec = json_object_get(job, "exec"), *http = json_object_get(job, "http");
@@ -329,13 +308,15 @@ static void print_field(const char *field, const json_t *value)
 {
     if (json_is_string(value)) {
         printf("%-18s", field);
-        put_clean(json_string_value(value), SIZE_MAX);
+        screen_put(stdout, json_string_value(value), SIZE_MAX);
         putchar('\n');
         return;
     }
     OWN(free)
     char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15));
-    printf("%-18s%s\n", field, text != NULL ? text : "");
+    printf("%-18s", field);
+    screen_put_json(stdout, text != NULL ? text : "");
+    putchar('\n');
 }
 
 static void print_attempts(const json_t *attempts)
@@ -401,7 +382,9 @@ void print_end(const json_t *job)
         fprintf(stderr, " (%s)", reason);
     if (span[0] != '\0')
         fprintf(stderr, " in %s", span);
-    if (error != NULL)
-        fprintf(stderr, ": %s", error);
+    if (error != NULL) {
+        fputs(": ", stderr);
+        screen_put(stderr, error, SIZE_MAX);
+    }
     fputc('\n', stderr);
 }
