@@ -49,22 +49,42 @@ const char *args_nearest(const char *typed, const char *const *words, size_t cou
     return best;
 }
 
-static int row_named(const struct args *args, const char *name, size_t len)
+static int row_named(const struct option_row *rows, const char *name, size_t len)
 {
-    for (int i = 0; args->rows[i].name != NULL; i++) {
-        if (strlen(args->rows[i].name) == len && strncmp(args->rows[i].name, name, len) == 0)
+    for (int i = 0; rows[i].name != NULL; i++) {
+        if (strlen(rows[i].name) == len && strncmp(rows[i].name, name, len) == 0)
             return i;
     }
     return -1;
 }
 
-static int row_lettered(const struct args *args, char letter)
+static int row_lettered(const struct option_row *rows, char letter)
 {
-    for (int i = 0; args->rows[i].name != NULL; i++) {
-        if (args->rows[i].letter == letter)
+    for (int i = 0; rows[i].name != NULL; i++) {
+        if (rows[i].letter == letter)
             return i;
     }
     return -1;
+}
+
+/* "--name=value", "-nvalue": the row of the option, or -1; and the value, NULL without one. */
+static int row_of(const struct option_row *rows, const char *word, const char **ret_value)
+{
+    if (word[1] != '-') {
+        *ret_value = word[2] != '\0' ? word + 2 : NULL;
+        return row_lettered(rows, word[1]);
+    }
+    size_t len = strcspn(word + 2, "=");
+    *ret_value = word[2 + len] == '=' ? word + 3 + len : NULL;
+    return row_named(rows, word + 2, len);
+}
+
+bool args_wants_value(const struct option_row *rows, const char *word)
+{
+    const char *value;
+    int row = row_of(rows, word, &value);
+
+    return row >= 0 && rows[row].argument != NULL && value == NULL;
 }
 
 static int refuse_unknown(const struct args *args, const char *word)
@@ -100,17 +120,9 @@ static int take(struct args *args, int row, const char *word, const char *value)
 /* "--name=value", "--name value", "-n value", "-nvalue". */
 static int take_option(struct args *args, int argc, char **argv, int *at)
 {
-    const char *word = argv[*at], *value = NULL;
-    int row;
+    const char *word = argv[*at], *value;
+    int row = row_of(args->rows, word, &value);
 
-    if (word[1] == '-') {
-        size_t len = strcspn(word + 2, "=");
-        row = row_named(args, word + 2, len);
-        value = word[2 + len] == '=' ? word + 3 + len : NULL;
-    } else {
-        row = row_lettered(args, word[1]);
-        value = word[2] != '\0' ? word + 2 : NULL;
-    }
     if (row < 0)
         return refuse_unknown(args, word);
     if (args->rows[row].argument == NULL && value != NULL) {
@@ -146,7 +158,7 @@ int args_parse(struct args *args, const struct option_row *rows, int argc, char 
 
 const char *args_each(const struct args *args, const char *name, unsigned i)
 {
-    int row = row_named(args, name, strlen(name));
+    int row = row_named(args->rows, name, strlen(name));
 
     if (row < 0 || i >= args->given[row].count)
         return NULL;
@@ -155,7 +167,7 @@ const char *args_each(const struct args *args, const char *name, unsigned i)
 
 const char *args_value(const struct args *args, const char *name)
 {
-    int row = row_named(args, name, strlen(name));
+    int row = row_named(args->rows, name, strlen(name));
 
     if (row < 0 || args->given[row].count == 0)
         return NULL;
@@ -164,6 +176,6 @@ const char *args_value(const struct args *args, const char *name)
 
 bool args_has(const struct args *args, const char *name)
 {
-    int row = row_named(args, name, strlen(name));
+    int row = row_named(args->rows, name, strlen(name));
     return row >= 0 && args->given[row].count > 0;
 }

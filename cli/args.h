@@ -1,6 +1,6 @@
 /* args.h: words of the command line against a table of options. Options may stand anywhere
- * before
- * "--"; what is no option is an operand; what follows "--" is operands whatever it looks like.
+ * before "--"; what is no option is an operand; what follows "--" is operands whatever it looks
+ * like.
  */
 #ifndef CLI_ARGS_H
 #define CLI_ARGS_H
@@ -34,6 +34,8 @@ struct args {
  * for argc. */
 int args_parse(struct args *args, const struct option_row *rows, int argc, char **argv,
                const char **operands);
+/* Whether the word is an option of the table whose value is the next word. */
+bool args_wants_value(const struct option_row *rows, const char *word);
 /* The last value given, NULL when none. The name must be in the table. */
 const char *args_value(const struct args *args, const char *name);
 bool args_has(const struct args *args, const char *name);

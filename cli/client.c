@@ -11,7 +11,7 @@
 #include <fcntl.h>
 #include <string.h>
 
-#define TOKEN_BYTES_MAX 4096
+#define TOKEN_FILE_BYTES_MAX (64u << 10)
 #define REPLY_BYTES_MAX (256u << 20)
 #define CONNECT_TIMEOUT_MS 5000L
 
@@ -25,18 +25,37 @@ struct client {
 
 /* ---------------------------------------------------------------- opening ----------------- */
 
+/* The first token, as the daemon reads its file: # begins a comment, a scope may follow. */
+static const char *first_token(const char *text, size_t *ret_len)
+{
+    for (;;) {
+        text += strspn(text, " \t\r\n");
+        if (*text != '#')
+            break;
+        text += strcspn(text, "\n");
+    }
+    *ret_len = strcspn(text, " \t\r\n");
+    return text;
+}
+
 static int read_token(const char *path, struct curl_slist **headers)
 {
     OWN_BUF struct buf text = BUF_INIT;
-    int r = io_file_read(AT_FDCWD, path, TOKEN_BYTES_MAX, &text);
+    int r = io_file_read(AT_FDCWD, path, TOKEN_FILE_BYTES_MAX, &text);
 
     if (r < 0) {
         fprintf(stderr, "stint: token file %s: %s\n", path, strerrordesc_np(-r));
         return r == -ENOENT ? EXIT_USAGE : EXIT_REFUSED;
     }
+    size_t len;
+    const char *token = first_token(buf_str(&text), &len);
+    if (len == 0) {
+        fprintf(stderr, "stint: token file %s: has no token\n", path);
+        return EXIT_USAGE;
+    }
     OWN_BUF struct buf header = BUF_INIT;
     buf_puts(&header, "Authorization: Bearer ");
-    buf_put(&header, buf_str(&text), strcspn(buf_str(&text), " \t\r\n"));
+    buf_put(&header, token, len);
     *headers = curl_slist_append(*headers, buf_str(&header));
     return 0;
 }
@@ -237,6 +256,7 @@ int client_call(struct client *client, const char *method, const char *path, con
 struct streaming {
     CURL *easy;
     int fd;
+    int write_error;    /* negative errno: our side cannot take what comes */
     struct buf problem; /* a body that is no log: the daemon refused */
 };
 
@@ -248,7 +268,8 @@ static size_t on_stream(char *data, size_t size, size_t count, void *user)
     curl_easy_getinfo(s->easy, CURLINFO_RESPONSE_CODE, &status);
     if (status >= 400)
         return on_body(data, size, count, &s->problem);
-    return io_write_all(s->fd, data, size * count) < 0 ? 0 : size * count;
+    s->write_error = io_write_all(s->fd, data, size * count);
+    return s->write_error < 0 ? 0 : size * count;
 }
 
 static int drive(CURLM *multi, const volatile bool *stop)
@@ -268,6 +289,12 @@ static int result_of(struct client *client, CURLM *multi, struct streaming *all,
 {
     int left, r = 0;
 
+    for (unsigned i = 0; i < count; i++) {
+        if (all[i].write_error == 0)
+            continue;
+        fprintf(stderr, "stint: output: %s\n", strerrordesc_np(-all[i].write_error));
+        return EXIT_SOFTWARE;
+    }
     for (CURLMsg *m; (m = curl_multi_info_read(multi, &left)) != NULL;) {
         if (m->msg == CURLMSG_DONE && m->data.result != CURLE_OK && r == 0)
             r = tell_unreachable(client, m->easy_handle, m->data.result);

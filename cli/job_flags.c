@@ -108,17 +108,30 @@ static bool put_limits(const struct args *args, json_t *exec)
     return good;
 }
 
+/* A relative folder is meant from here; the daemon stands elsewhere. */
+static bool put_cwd(const struct args *args, json_t *exec)
+{
+    const char *cwd = args_value(args, "cwd");
+
+    if (cwd == NULL)
+        return true;
+    char *path = cwd[0] == '/' ? strdup(cwd) : realpath(cwd, NULL);
+    if (path == NULL)
+        fprintf(stderr, "stint: --cwd %s: %s\n", cwd, strerrordesc_np(errno));
+    else
+        json_object_set_new(exec, "cwd", json_string(path));
+    free(path);
+    return path != NULL;
+}
+
 static json_t *exec_of(const struct args *args, const char *const *words, unsigned count)
 {
     json_t *exec = json_object(), *argv = json_array();
-    const char *cwd = args_value(args, "cwd");
 
     for (unsigned i = 0; i < count; i++)
         json_array_append_new(argv, json_string(words[i]));
     json_object_set_new(exec, "argv", argv);
-    if (cwd != NULL)
-        json_object_set_new(exec, "cwd", json_string(cwd));
-    if (!put_env(args, exec) || !put_limits(args, exec)) {
+    if (!put_cwd(args, exec) || !put_env(args, exec) || !put_limits(args, exec)) {
         json_decref(exec);
         return NULL;
     }

@@ -23,7 +23,8 @@
 /* Rows of a command. */
 #define JOB_FLAG_ROWS_EXEC                                                                     \
     {"env", 'e', "NAME=VALUE", "for the command; may be given again"},                         \
-        {"cwd", 'C', "DIR", "where it runs"}, {"memory", 0, "SIZE", "limit, such as 512M"},    \
+        {"cwd", 'C', "DIR", "where it runs (a folder of its own); . is here"},                 \
+        {"memory", 0, "SIZE", "limit, such as 512M"},                                          \
         {"cpu", 0, "CORES", "limit, such as 1.5"},                                             \
     {                                                                                          \
         "pids", 0, "N", "limit of processes"                                                   \

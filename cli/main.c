@@ -1,10 +1,11 @@
 /* stint: how a person speaks to stintd. One table of verbs; each verb's file has its options
  * and help. Exit status: see enum exit_status in verb.h and stint(1). */
+#include "base/str.h"
 #include "cli/args.h"
 #include "cli/print.h"
+#include "cli/screen.h"
 #include "cli/verb.h"
 
-#include <ctype.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,16 +45,17 @@ static void print_options(const struct option_row *rows)
                  rows->letter != 0 ? rows->letter : ' ', rows->letter != 0 ? "," : " ",
                  rows->name, rows->argument != NULL ? " " : "",
                  rows->argument != NULL ? rows->argument : "");
-        printf("  %-24s %s\n", left, rows->text);
+        size_t columns = screen_columns(left);
+        printf("  %s%*s %s\n", left, columns < 24 ? (int)(24 - columns) : 0, "", rows->text);
     }
 }
 
 static int print_help(void)
 {
     fputs("stint runs jobs on stintd: commands, HTTP requests, file work.\n\n"
-          "  stint run -- make -j4                 run it as a job, follow it, exit with its "
+          "  stint run -C . -- make -j4            run it as a job, follow it, exit with its "
           "code\n"
-          "  stint submit -- ./nightly-report      submit it, print its id\n"
+          "  stint submit -- /opt/nightly-report   submit it, print its id\n"
           "  stint ls --state running              what runs now\n"
           "  stint log -f 17                       what it prints\n\n"
           "verbs:\n",
@@ -123,12 +125,13 @@ static int refuse_verb(const char *name)
 
 bool verb_job_id(const char *word, unsigned long long *ret)
 {
-    char *end;
     const char *digits = word + (word[0] == '#');
+    uint64_t id = 0;
 
-    *ret = strtoull(digits, &end, 10);
-    if (isdigit((unsigned char)digits[0]) && *end == '\0' && *ret > 0)
+    if (str_u64(digits, strlen(digits), &id) == 0 && id > 0) {
+        *ret = id;
         return true;
+    }
     fprintf(stderr, "stint: %s: is no job's id (a number)\n", word);
     return false;
 }
@@ -175,6 +178,11 @@ static int run_verb(const struct verb *verb, const struct args *args)
         call.output = OUTPUT_ID;
     if (form != NULL && !print_output_parse(form, &call.output))
         return EXIT_USAGE;
+    if ((verb == NULL || verb->alone) && args->operands_count > 0) {
+        fprintf(stderr, "stint: %s: one word too many; add --help to see what is known\n",
+                args->operands[0]);
+        return EXIT_USAGE;
+    }
 
     int r = open_client(args, &call.client);
     if (r == 0)
@@ -192,36 +200,65 @@ static int flush(int status)
     return status != 0 ? status : EXIT_SOFTWARE;
 }
 
-int main(int argc, char **argv)
+/* Where the verb stands; argc without one. Options of every verb may stand before it. */
+static int verb_at(int argc, char **argv)
+{
+    int i = 1;
+
+    while (i < argc && argv[i][0] == '-' && argv[i][1] != '\0' && strcmp(argv[i], "--") != 0)
+        i += args_wants_value(common, argv[i]) ? 2 : 1;
+    return i < argc ? i : argc;
+}
+
+/* Runs the verb, or `version` when it is NULL, with words that are the rest of the line. */
+static int run_words(const struct verb *verb, int count, char **words)
 {
     static const struct option_row none[] = {{NULL, 0, NULL, NULL}};
-    const char *name = argc > 1 ? argv[1] : "--help";
-
-    signal(SIGPIPE, SIG_DFL);
-    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0)
-        return flush(print_help());
-
-    bool version = strcmp(name, "version") == 0 || strcmp(name, "--version") == 0;
-    const struct verb *verb = verb_find(name);
-    if (verb == NULL && !version)
-        return refuse_verb(name);
-    if (strcmp(name, "--version") == 0)
-        return flush(print_version(NULL));
-
     const struct option_row *own = verb != NULL ? verb->options : none;
     struct option_row rows[ARGS_OPTIONS_MAX + 1] = {0};
-    size_t count = rows_count(own);
-    memcpy(rows, own, count * sizeof *rows);
-    memcpy(rows + count, common, sizeof common);
+    size_t own_count = rows_count(own);
 
-    const char **operands = calloc((size_t)argc + 1, sizeof *operands);
+    memcpy(rows, own, own_count * sizeof *rows);
+    memcpy(rows + own_count, common, sizeof common);
+
+    const char **operands = calloc((size_t)count + 1, sizeof *operands);
     struct args *args = calloc(1, sizeof *args);
-    int r = operands == NULL || args == NULL
-                ? EXIT_SOFTWARE
-                : args_parse(args, rows, argc - 2, argv + 2, operands);
+    int r = operands == NULL || args == NULL ? EXIT_SOFTWARE
+                                             : args_parse(args, rows, count, words, operands);
     if (r == 0)
         r = run_verb(verb, args);
     free(args);
     free(operands);
-    return flush(r);
+    return r;
+}
+
+static int run_without_verb(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return print_help();
+        if (strcmp(argv[i], "--version") == 0)
+            return print_version(NULL);
+    }
+    if (argc == 1)
+        return print_help();
+    fprintf(stderr, "stint: %s: needs a verb; `stint --help` lists them\n", argv[1]);
+    return EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    int at = verb_at(argc, argv);
+
+    signal(SIGPIPE, SIG_DFL);
+    if (at == argc)
+        return flush(run_without_verb(argc, argv));
+    if (strcmp(argv[at], "help") == 0)
+        return flush(print_help());
+
+    const struct verb *verb = verb_find(argv[at]);
+    if (verb == NULL && strcmp(argv[at], "version") != 0)
+        return refuse_verb(argv[at]);
+    memmove(argv + at, argv + at + 1, (size_t)(argc - at) * sizeof *argv);
+    return flush(run_words(verb, argc - 2, argv + 1));
 }

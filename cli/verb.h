@@ -31,6 +31,7 @@ struct verb_call {
 struct verb {
     const char *name, *usage, *summary;
     const char *examples;             /* first thing in its help */
+    bool alone;                       /* takes no operands */
     const struct option_row *options; /* its own; the common ones are added */
     int (*run)(const struct verb_call *call);
 };

@@ -92,7 +92,7 @@ const struct verb verb_retry = {
     .name = "retry",
     .usage = "ID…",
     .summary = "run ended jobs again as new ones; end the wait of retrying ones",
-    .examples = "  stint retry 17\n  stint ls -o id -s failed | xargs stint retry\n",
+    .examples = "  stint retry 17\n  stint ls -o id -s failed | xargs -r stint retry\n",
     .options = no_options,
     .run = run_retry,
 };

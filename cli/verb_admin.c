@@ -94,6 +94,7 @@ static int run_doctor(const struct verb_call *call)
 
 const struct verb verb_doctor = {
     .name = "doctor",
+    .alone = true,
     .usage = "",
     .summary = "check the daemon's store, say what is wrong",
     .examples = "  stint doctor\n",

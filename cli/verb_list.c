@@ -1,6 +1,7 @@
 #include "cli/print.h"
 
 #include "base/buf.h"
+#include "base/str.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,14 +10,13 @@
 /* ls and show. A list is fetched page by page; people get the newest 50 unless they ask. */
 
 #define PAGE 200u
-#define LIMIT_DEFAULT 50ul
+#define LIMIT_DEFAULT 50u
 
 static const char *const filters[] = {"state", "queue", "kind", "name", "key", "tag", "since"};
 
-static void put_path(struct buf *b, const struct args *args, unsigned long limit,
-                     const char *cursor)
+static void put_path(struct buf *b, const struct args *args, uint64_t limit, const char *cursor)
 {
-    buf_putf(b, "/v1/jobs?limit=%lu", limit < PAGE ? limit : PAGE);
+    buf_putf(b, "/v1/jobs?limit=%u", limit < PAGE ? (unsigned)limit : PAGE);
     for (size_t i = 0; i < sizeof filters / sizeof *filters; i++) {
         const char *value = args_value(args, filters[i]);
         if (value == NULL)
@@ -30,7 +30,7 @@ static void put_path(struct buf *b, const struct args *args, unsigned long limit
     }
 }
 
-static int fetch(const struct verb_call *call, unsigned long limit, json_t *jobs)
+static int fetch(const struct verb_call *call, uint64_t limit, json_t *jobs)
 {
     char cursor[128] = "";
 
@@ -53,16 +53,15 @@ static int fetch(const struct verb_call *call, unsigned long limit, json_t *jobs
 
 static int run_ls(const struct verb_call *call)
 {
-    const char *limit_text = args_value(call->args, "limit");
-    char *end = NULL;
-    unsigned long limit = limit_text != NULL ? strtoul(limit_text, &end, 10) : LIMIT_DEFAULT;
+    const char *text = args_value(call->args, "limit");
+    uint64_t limit = LIMIT_DEFAULT;
 
-    if (limit_text != NULL && (*end != '\0' || limit == 0)) {
-        fprintf(stderr, "stint: --limit %s: must be a number above 0\n", limit_text);
+    if (text != NULL && (str_u64(text, strlen(text), &limit) < 0 || limit == 0)) {
+        fprintf(stderr, "stint: --limit %s: must be a number above 0\n", text);
         return EXIT_USAGE;
     }
     if (args_has(call->args, "all"))
-        limit = (unsigned long)-1;
+        limit = UINT64_MAX;
 
     json_t *jobs = json_array();
     int r = fetch(call, limit, jobs);
@@ -125,11 +124,12 @@ static const struct option_row no_options[] = {{NULL, 0, NULL, NULL}};
 
 const struct verb verb_ls = {
     .name = "ls",
+    .alone = true,
     .usage = "[--state STATE] [--queue NAME] …",
     .summary = "list jobs, newest first",
     .examples = "  stint ls                          the newest 50\n"
                 "  stint ls --state failed --all     everything that failed\n"
-                "  stint ls -o id -s queued | xargs stint cancel\n",
+                "  stint ls -o id -s queued | xargs -r stint cancel\n",
     .options = ls_options,
     .run = run_ls,
 };

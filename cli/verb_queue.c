@@ -64,6 +64,21 @@ static void print_queues(const json_t *queues)
     print_table_end(&t);
 }
 
+/* A line a queue. What an id is to a job, its name is to a queue. */
+static void print_lines(const json_t *queues, enum output output)
+{
+    size_t i;
+    json_t *q;
+
+    json_array_foreach(queues, i, q)
+    {
+        if (output == OUTPUT_NDJSON)
+            print_json(q, false);
+        else
+            puts(json_string_value(json_object_get(q, "name")));
+    }
+}
+
 static int list(const struct verb_call *call)
 {
     struct reply reply;
@@ -72,8 +87,10 @@ static int list(const struct verb_call *call)
 
     if (r == 0 && call->output <= OUTPUT_WIDE)
         print_queues(items);
+    else if (r == 0 && call->output == OUTPUT_JSON)
+        print_json(items, true);
     else if (r == 0)
-        print_json(items, call->output == OUTPUT_JSON);
+        print_lines(items, call->output);
     reply_deinit(&reply);
     return r;
 }
@@ -86,8 +103,12 @@ static int set(const struct verb_call *call, const char *name, const char *body)
     buf_puts(&path, "/v1/queues/");
     client_put_escaped(&path, name);
     int r = client_call(call->client, "PATCH", buf_str(&path), body, &reply);
-    if (r == 0)
+    if (r == 0 && call->output <= OUTPUT_WIDE)
         fprintf(stderr, "queue %s set\n", name);
+    else if (r == 0 && call->output == OUTPUT_ID)
+        puts(name);
+    else if (r == 0)
+        print_json(reply.json, call->output == OUTPUT_JSON);
     reply_deinit(&reply);
     return r;
 }
@@ -138,7 +159,14 @@ static int run_queue(const struct verb_call *call)
     const struct args *args = call->args;
     const char *word = args->operands_count > 0 ? args->operands[0] : "ls";
 
-    if (strcmp(word, "ls") == 0)
+    bool lists = strcmp(word, "ls") == 0;
+
+    if (args->operands_count > (lists ? 1 : 2)) {
+        fprintf(stderr, "stint: queue %s: %s: one word too many\n", word,
+                args->operands[args->operands_count - 1]);
+        return EXIT_USAGE;
+    }
+    if (lists)
         return list(call);
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         if (strcmp(word, words[i].word) != 0)

@@ -69,7 +69,7 @@ static int run_run(const struct verb_call *call)
     json_t *job = NULL;
 
     if (call->args->operands_count == 0) {
-        fprintf(stderr, "stint: run: needs a command, as in `stint run -- make -j4`\n");
+        fprintf(stderr, "stint: run: needs a command, as in `stint run -C . -- make`\n");
         return EXIT_USAGE;
     }
     int r = submit(call, &id);
@@ -103,8 +103,9 @@ const struct verb verb_run = {
     .name = "run",
     .usage = "[OPTION…] -- COMMAND…",
     .summary = "run a command as a job, follow it, exit with its code",
-    .examples = "  stint run -- make -j4\n  stint run --memory 512M --timeout 10m -- ./report\n"
-                "  stint run -Q images --attempts 3 -- convert in.png out.jpg\n",
+    .examples =
+        "  stint run -C . -- make -j4\n  stint run --memory 512M --timeout 10m -- /opt/report\n"
+        "  stint run -C . -Q images --attempts 3 -- convert in.png out.jpg\n",
     .options = options,
     .run = run_run,
 };

@@ -31,9 +31,16 @@ static int read_document(const char *path, struct buf *ret)
         }
         buf_putc(ret, '\n');
     }
-    if (r < 0)
+    if (r < 0) {
         fprintf(stderr, "stint: %s: %s\n", path, strerrordesc_np(-r));
-    return r < 0 ? EXIT_USAGE : 0;
+        return EXIT_USAGE;
+    }
+    /* It is sent as a string: what stands behind the byte would be left out. */
+    if (memchr(ret->data, 0, ret->len) != NULL) {
+        fprintf(stderr, "stint: %s: has a byte of 0, as no JSON has\n", path);
+        return EXIT_USAGE;
+    }
+    return 0;
 }
 
 static int document_of(const struct verb_call *call, struct buf *ret)
@@ -141,7 +148,7 @@ const struct verb verb_submit = {
     .name = "submit",
     .usage = "FILE | --http URL | -- COMMAND…",
     .summary = "submit jobs and print their ids",
-    .examples = "  stint submit -Q images -- convert in.png out.jpg\n"
+    .examples = "  stint submit -C . -Q images -- convert in.png out.jpg\n"
                 "  stint submit --http https://example.org/hook --delay 5m\n"
                 "  stint submit jobs.json         an object, an array, or an object a line\n"
                 "  echo '{\"exec\":{\"argv\":[\"date\"]}}' | stint submit -\n",

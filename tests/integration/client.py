@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import pty
+import socket
 import struct
 import subprocess
 import sys
@@ -20,7 +21,7 @@ NASTY = "\x1b[2J\x7f\u009b2J\u202eend 日本"
 
 class Client:
     def __init__(self, build, daemon):
-        self.program = os.path.join(build, "stint")
+        self.program = os.path.abspath(os.path.join(build, "stint"))
         self.env = {**os.environ, "STINT_URL": "unix://" + daemon.socket, "TERM": "xterm"}
 
     def __call__(self, *words, text=None, **options):
@@ -73,13 +74,77 @@ def widths(claims, daemon, stint):
         claims.ok(f"lines_fit_{columns}_columns", len(lines) > 1 and max(wide) <= columns, lines)
 
 
+def words(claims, daemon, stint):
+    """What stands on the command line is understood or refused, never passed over."""
+    url = "unix://" + daemon.socket
+    first = str(daemon.ask("POST", "/v1/jobs?wait=10", {"exec": {"argv": ["echo", "hi"]}})[1]["id"])
+    claims.ok("options_stand_before_the_verb", stint("-u", url, "log", first).stdout == "hi\n")
+    claims.ok("with_their_value_attached", stint("--url=" + url, "-q", "show", first).stdout == first + "\n")
+    claims.ok("help_without_a_verb", "verbs:" in stint("-u", url, "--help").stdout)
+    claims.ok("no_verb_is_told", stint("-u", url).returncode == 2)
+    for line in ("ls extra", "ls --limit -5", "ls --limit 0", "doctor x", "version x", "queue ls x",
+                 "queue pause a b", "show 18446744073709551616", "show 0", "show -1", "log 1 2", "-u",
+                 "run -C /nonexistent/.. -- true", "run -C none -- true"):
+        r = stint(*line.split())
+        claims.ok("refused: " + line, r.returncode == 2 and r.stderr and not r.stdout, r)
+    two = json.dumps({"exec": {"argv": ["true"]}}) + "\0" + "{}"
+    claims.ok("a_document_is_not_cut_at_a_byte_of_0", stint("submit", "-", text=two).returncode == 2)
+
+
+def outputs(claims, daemon, stint):
+    stint("queue", "set", "mail", "--concurrency", "2")
+    names = stint("queue", "ls", "-o", "id").stdout.split()
+    lines = [json.loads(line) for line in stint("queue", "ls", "-o", "ndjson").stdout.splitlines()]
+    claims.ok("a_queue_a_line", "mail" in names and [q["name"] for q in lines] == names, names)
+    r = stint("queue", "set", "mail", "--concurrency", "3", "-o", "json")
+    claims.ok("a_set_queue_is_shown", json.loads(r.stdout)["concurrency"] == 3, r)
+    job = str(daemon.ask("POST", "/v1/jobs?wait=10", {"exec": {"argv": ["echo", "hi"]}})[1]["id"])
+    with open("/dev/full", "w") as full:
+        r = subprocess.run([stint.program, "log", job], env=stint.env, stdout=full, stderr=subprocess.PIPE)
+    claims.ok("a_full_disk_is_named", r.returncode == 70 and b"No space left" in r.stderr, r)
+
+
+def here(claims, daemon, stint):
+    """-C . is the folder of the caller."""
+    folder = os.path.join(claims.folder, "here")
+    os.makedirs(folder)
+    r = stint("run", "-q", "-C", ".", "--", "pwd", cwd=folder)
+    claims.ok("a_command_runs_here", r.stdout == os.path.realpath(folder) + "\n", r)
+    claims.ok("or_in_a_folder_of_its_own", stint("run", "-q", "--", "ls", "-A", cwd=folder).stdout == "")
+
+
+def tokens(claims, daemon, stint):
+    """The daemon's own token file serves the client, comments and scopes included."""
+    path = os.path.join(claims.folder, "tokens")
+    url = f"http://127.0.0.1:{daemon.port}"
+    token = open(os.path.join(daemon.state, "token")).read()
+    for name, text, status in (("as_made", token, 0), ("with_a_comment", "# mine\n\n" + token, 0),
+                               ("none", "# none\n", 2), ("wrong", "x" * 64, 4)):
+        with open(path, "w") as f:
+            f.write(text)
+        r = stint("ls", "-u", url, "--token-file", path)
+        claims.ok("token_file_" + name, r.returncode == status, r)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
 def main(build):
     claims = Claims("client")
-    daemon = Daemon(build, claims.folder).start()
+    port = free_port()
+    daemon = Daemon(build, claims.folder, daemon_listen=f"127.0.0.1:{port}").start()
+    daemon.port = port
     stint = Client(build, daemon)
     try:
         strangers_words(claims, daemon, stint)
         widths(claims, daemon, stint)
+        words(claims, daemon, stint)
+        outputs(claims, daemon, stint)
+        here(claims, daemon, stint)
+        tokens(claims, daemon, stint)
         claims.ok("the_daemon_stops_cleanly", daemon.stop() == 0)
     finally:
         if daemon.process.poll() is None:

@@ -37,6 +37,17 @@ START_TEST(options_stand_anywhere_in_every_spelling)
 }
 END_TEST
 
+START_TEST(it_is_known_which_options_take_the_next_word)
+{
+    ck_assert(args_wants_value(rows, "--name"));
+    ck_assert(args_wants_value(rows, "-t"));
+    ck_assert(!args_wants_value(rows, "--name=a"));
+    ck_assert(!args_wants_value(rows, "-tx"));
+    ck_assert(!args_wants_value(rows, "--force"));
+    ck_assert(!args_wants_value(rows, "--bogus"));
+}
+END_TEST
+
 START_TEST(after_two_dashes_nothing_is_an_option)
 {
     ck_assert_int_eq(PARSE("a", "--", "ls", "--name", "-t", "--"), 0);
@@ -78,6 +89,7 @@ END_TEST
 int main(void)
 {
     return SUITE_MAIN("cli args", options_stand_anywhere_in_every_spelling,
+                      it_is_known_which_options_take_the_next_word,
                       after_two_dashes_nothing_is_an_option, one_dash_is_an_operand,
                       what_is_wrong_is_usage, a_near_word_is_offered_and_a_far_one_is_not);
 }
