@@ -37,13 +37,16 @@ note() {
 
 # served ID CONNECTIONS NAME SERVER...: one run of an echo server under load.
 served() {
-    local id=$1 count=$2 name=$3 port in
+    local id=$1 count=$2 name=$3 port in out
     shift 3
     coproc SERVER { "$@" 2>>"$scratch/errors"; }
     in=${SERVER[1]}
-    read -r _ port <&"${SERVER[0]}" || return
+    exec {out}<&"${SERVER[0]}" # that one is gone when the server is
+    read -r _ port <&"$out" || return
     "$bench/echo_load" "$id" "$port" "$count" $seconds 2>>"$scratch/errors" | note "$name"
     exec {in}>&-
+    sed "s/^bytes/${id%_krt}_bytes/" <&"$out" | note "$name"
+    exec {out}<&-
     wait "${SERVER_PID:-}" 2>/dev/null
 }
 

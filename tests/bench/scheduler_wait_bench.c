@@ -301,18 +301,25 @@ static int echo_task(void *arg)
     return 0;
 }
 
+struct server {
+    struct net *listener;
+    unsigned accepted;
+};
+
 /* Serves until standard input closes; echo_load talks to it from a process of its own. */
 static int accept_task(void *arg)
 {
-    struct net *l = arg, *n;
+    struct server *s = arg;
+    struct net *n;
     struct group g;
 
     group_open(&g, "connections");
     for (;;) {
-        int fd = net_accept(l, NULL, NULL, 0);
+        int fd = net_accept(s->listener, NULL, NULL, 0);
 
         if (fd < 0 || net_open(fd, &n) < 0 || group_go_stack(&g, echo_task, n, STACK_SMALL) < 0)
             break;
+        s->accepted++;
     }
     (void)group_close(&g);
     return 0;
@@ -323,22 +330,25 @@ static int echo(void *arg)
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof at;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct net *l, *in;
+    struct server s = {0};
+    struct net *in;
     struct group g;
     char end;
 
     (void)arg;
     MUST(fd >= 0 && bind(fd, (struct sockaddr *)&at, len) == 0 && listen(fd, 4096) == 0);
     MUST(getsockname(fd, (struct sockaddr *)&at, &len) == 0);
-    MUST(net_open(fd, &l) == 0 && net_watch(STDIN_FILENO, &in) == 0);
+    MUST(net_open(fd, &s.listener) == 0 && net_watch(STDIN_FILENO, &in) == 0);
+    double bytes = status_bytes("VmRSS:");
     printf("READY %d\n", ntohs(at.sin_port));
     fflush(stdout);
     group_open(&g, "server");
-    MUST(group_go(&g, accept_task, l) == 0);
+    MUST(group_go(&g, accept_task, &s) == 0);
     while (net_read(in, &end, 1, 0) > 0)
         continue;
     (void)group_close(&g);
-    net_close(l);
+    print("bytes", (status_bytes("VmHWM:") - bytes) / (double)s.accepted, "B");
+    net_close(s.listener);
     net_close(in);
     return 0;
 }
