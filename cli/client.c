@@ -20,6 +20,8 @@ struct client {
     char *socket_path; /* NULL for TCP */
     char *base;        /* "http://localhost", "http://host:port" */
     struct curl_slist *headers;
+    bool met, quiet;
+    CURLcode failed; /* the last that was */
     char error[CURL_ERROR_SIZE];
 };
 
@@ -235,8 +237,10 @@ int client_call_but(struct client *client, const char *method, const char *path,
 
     client->error[0] = '\0';
     CURLcode code = curl_easy_perform(client->easy);
+    client->met |= code != CURLE_COULDNT_CONNECT && code != CURLE_COULDNT_RESOLVE_HOST;
+    client->failed = code;
     if (code != CURLE_OK)
-        return tell_unreachable(client, client->easy, code);
+        return client->quiet ? EXIT_UNREACHABLE : tell_unreachable(client, client->easy, code);
 
     curl_easy_getinfo(client->easy, CURLINFO_RESPONSE_CODE, &ret->status);
     ret->json = json_loadb(buf_str(&ret->body), ret->body.len, JSON_DECODE_ANY, NULL);
@@ -249,6 +253,21 @@ int client_call(struct client *client, const char *method, const char *path, con
                 struct reply *ret)
 {
     return client_call_but(client, method, path, body, 0, ret);
+}
+
+bool client_has_met(const struct client *client)
+{
+    return client->met;
+}
+
+void client_hush(struct client *client, bool quiet)
+{
+    client->quiet = quiet;
+}
+
+void client_tell_unreachable(const struct client *client)
+{
+    tell_unreachable(client, client->easy, client->failed);
 }
 
 /* ---------------------------------------------------------------- streams ----------------- */
@@ -296,8 +315,15 @@ static int result_of(struct client *client, CURLM *multi, struct streaming *all,
         return EXIT_SOFTWARE;
     }
     for (CURLMsg *m; (m = curl_multi_info_read(multi, &left)) != NULL;) {
-        if (m->msg == CURLMSG_DONE && m->data.result != CURLE_OK && r == 0)
-            r = tell_unreachable(client, m->easy_handle, m->data.result);
+        if (m->msg != CURLMSG_DONE || m->data.result == CURLE_OK || r != 0)
+            continue;
+        long status = 0;
+        curl_easy_getinfo(m->easy_handle, CURLINFO_RESPONSE_CODE, &status);
+        client->met |= status != 0;
+        r = status == 0 ? tell_unreachable(client, m->easy_handle, m->data.result)
+                        : EXIT_UNREACHABLE;
+        if (status != 0)
+            fprintf(stderr, "stint: the daemon went away; the job is kept\n");
     }
     for (unsigned i = 0; i < count && r == 0; i++) {
         if (all[i].problem.len == 0)

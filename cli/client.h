@@ -34,6 +34,13 @@ int client_call(struct client *client, const char *method, const char *path, con
 int client_call_but(struct client *client, const char *method, const char *path,
                     const char *body, long status, struct reply *ret);
 
+/* Whether a daemon was there before: one that then is not may be about to come back. */
+bool client_has_met(const struct client *client);
+/* quiet: from now on an unreachable daemon is only returned, not told. */
+void client_hush(struct client *client, bool quiet);
+/* Tells what was kept quiet last. */
+void client_tell_unreachable(const struct client *client);
+
 /* Streams GET path to a descriptor until the daemon ends it. */
 struct client_stream {
     const char *path;

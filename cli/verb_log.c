@@ -31,7 +31,10 @@ static int run_log(const struct verb_call *call)
         client_put_escaped(&path, attempt);
     }
     struct client_stream stream = {.path = buf_str(&path), .fd = STDOUT_FILENO};
-    return client_stream(call->client, &stream, 1, NULL);
+    int r = client_stream(call->client, &stream, 1, NULL);
+    if (r == EXIT_UNREACHABLE && client_has_met(call->client))
+        fprintf(stderr, "  `stint log -f %llu` shows the rest when it is back\n", id);
+    return r;
 }
 
 static const struct option_row options[] = {

@@ -80,9 +80,13 @@ static int run_run(const struct verb_call *call)
 
     signal(SIGINT, on_interrupt);
     r = follow(call, id);
+    if (r == EXIT_UNREACHABLE)
+        fprintf(stderr, "  `stint log -f %llu` shows what else it prints\n", id);
+    if (r == 0 || r == EXIT_UNREACHABLE)
+        r = wait_for(call->client, id, 0, &interrupted, &job);
     if (r == EXIT_INTERRUPTED)
         r = cancel(call, id);
-    if (r == 0)
+    if (r == 0 && job == NULL)
         r = wait_for(call->client, id, 0, NULL, &job);
     if (r != 0)
         return r;

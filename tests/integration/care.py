@@ -12,20 +12,11 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from stint_daemon import Claims, Daemon  # noqa: E402
+from stint_daemon import Claims, Daemon, await_that  # noqa: E402
 
 HELD = {"exec": {"argv": ["true"], "stdin": "x" * 2000}, "hold": True}
 ECHO = {"exec": {"argv": ["echo", "gone soon"]}}
 SUBMITTERS = 4
-
-
-def await_that(truth, seconds=30):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if truth():
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def removed(daemon):

@@ -14,7 +14,7 @@ import sys
 import termios
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from stint_daemon import Claims, Daemon  # noqa: E402
+from stint_daemon import Claims, Daemon, await_that  # noqa: E402
 
 NASTY = "\x1b[2J\x7f\u009b2J\u202eend 日本"
 
@@ -27,6 +27,10 @@ class Client:
     def __call__(self, *words, text=None, **options):
         return subprocess.run([self.program, *words], input=text, env=self.env, timeout=60,
                               capture_output=True, text=True, **options)
+
+    def spawn(self, *words):
+        return subprocess.Popen([self.program, *words], env=self.env, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     def on_terminal(self, columns, *words):
         """What a terminal of so many columns gets: lines without their colour."""
@@ -126,6 +130,29 @@ def tokens(claims, daemon, stint):
         claims.ok("token_file_" + name, r.returncode == status, r)
 
 
+def restarts(claims, daemon, stint):
+    """Who waits for a job gets its end from the daemon that comes back."""
+    flag = os.path.join(claims.folder, "flag")
+    line = f"echo begun; test -e {flag} && exit 7; sleep 100"
+    started = [stint.spawn("run", "--", "sh", "-c", line)]
+    claims.ok("its_output_comes_at_once", started[0].stdout.readline() == "begun\n")
+    job = daemon.ask("GET", "/v1/jobs?limit=1")[1]["items"][0]["id"]
+    started += [stint.spawn("wait", str(job)), stint.spawn("log", "-f", str(job))]
+    claims.ok("the_log_is_followed", started[2].stdout.readline() == "begun\n")
+
+    def is_waited_for():
+        return b'"/v1/jobs/{id}"' in daemon.ask("GET", "/v1/debug/tasks")[1]
+    claims.ok("the_job_is_waited_for", await_that(is_waited_for))
+    daemon.kill()
+    open(flag, "w").close()
+    claims.ok("they_wait_for_the_daemon", "come back" in started[1].stderr.readline())
+    daemon.start()
+    run, wait, log = (p.communicate(timeout=60) + (p.returncode,) for p in started)
+    claims.ok("run_passes_the_code_of_the_second_try", run[2] == 7 and f"log -f {job}" in run[1], run)
+    claims.ok("wait_passes_it_too", wait[2] == 7, wait)
+    claims.ok("a_cut_log_is_told", log[2] == 69 and "the job is kept" in log[1], log)
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -145,6 +172,7 @@ def main(build):
         outputs(claims, daemon, stint)
         here(claims, daemon, stint)
         tokens(claims, daemon, stint)
+        restarts(claims, daemon, stint)
         claims.ok("the_daemon_stops_cleanly", daemon.stop() == 0)
     finally:
         if daemon.process.poll() is None:

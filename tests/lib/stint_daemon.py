@@ -100,6 +100,15 @@ def request(path, method, url, body=None, headers=None):
         c.close()
 
 
+def await_that(truth, seconds=30):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if truth():
+            return True
+        time.sleep(0.02)
+    return False
+
+
 class Claims:
     """Prints a line a claim, as the runner wants them, and keeps the scratch folder of a failure."""
 
