@@ -6,6 +6,7 @@
 #include "tests/lib/http_server.h"
 
 #include <check.h>
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 

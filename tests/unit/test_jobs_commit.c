@@ -6,6 +6,7 @@
 #include "tests/lib/suite.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -7,6 +7,7 @@
 #include "tests/lib/scheduled.h"
 #include "tests/lib/suite.h"
 
+#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>

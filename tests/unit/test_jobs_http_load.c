@@ -10,6 +10,7 @@
 #include "tests/lib/suite.h"
 
 #include <dirent.h>
+#include <jansson.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>

@@ -5,6 +5,7 @@
 #include "tests/lib/suite.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 /* ----- order and limits ----- */
 
