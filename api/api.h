@@ -88,6 +88,7 @@ struct api_options {
  * "::1", "[::1]" or "localhost"; port 0 lets the kernel choose. */
 int api_listen_unix(const char *path, unsigned mode);
 int api_listen_tcp(const char *addr, uint16_t port);
+bool api_is_address(const char *addr); /* one that api_listen_tcp understands */
 
 /* Opens the doors: acceptors and pumps are tasks of group. 0 or a negative errno, with why
  * (API_WHY_BYTES) one sentence; the descriptors are then closed. Both are closed by api_drain

@@ -97,6 +97,12 @@ static int tcp_address(const char *text, uint16_t port, union tcp_address *ret)
     return sizeof ret->v6;
 }
 
+bool api_is_address(const char *addr)
+{
+    union tcp_address address;
+    return tcp_address(addr, 0, &address) > 0;
+}
+
 int api_listen_tcp(const char *addr, uint16_t port)
 {
     union tcp_address address;

@@ -36,7 +36,7 @@ static int read_document(const char *path, struct buf *ret)
         return EXIT_USAGE;
     }
     /* It is sent as a string: what stands behind the byte would be left out. */
-    if (memchr(ret->data, 0, ret->len) != NULL) {
+    if (strlen(buf_str(ret)) != ret->len) {
         fprintf(stderr, "stint: %s: has a byte of 0, as no JSON has\n", path);
         return EXIT_USAGE;
     }

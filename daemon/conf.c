@@ -4,15 +4,15 @@
 #include "base/io.h"
 #include "base/own.h"
 #include "base/str.h"
-#include "daemon/conf_table.h"
+#include "daemon/conf_value.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ini.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* The sources are read from weak to strong into the same struct; each later one replaces the
  * value of the earlier. A value's place ("stintd.conf:12", "--drain", "STINTD_DAEMON_DRAIN")
@@ -20,194 +20,9 @@
 
 struct reading {
     struct conf *conf;
-    const char *path;
     char *why;     /* first refusal; the others are not looked for */
     uint64_t seen; /* rows given before in this file: a list given again goes on */
 };
-
-static void *field_of(struct conf *conf, const struct conf_row *row)
-{
-    return (char *)conf + row->offset;
-}
-
-static void list_free(char **list)
-{
-    for (char **s = list; s != NULL && *s != NULL; s++)
-        free(*s);
-    free(list);
-}
-
-/* ---------------------------------------------------------------- one value --------------- */
-
-static int set_text(char **field, const char *value)
-{
-    char *copy = str_dup(value);
-    if (copy == NULL)
-        return -ENOMEM;
-
-    free(*field);
-    *field = copy;
-    return 0;
-}
-
-/* Appends the words of value to the list; -ERANGE when they are too many. */
-static int list_add(char **list, const char *value)
-{
-    unsigned count = 0;
-
-    while (list[count] != NULL)
-        count++;
-    for (const char *s = value;;) {
-        s += strspn(s, " \t\n,");
-        size_t len = strcspn(s, " \t\n,");
-        if (len == 0)
-            return 0;
-        if (count == CONF_LIST_MAX)
-            return -ERANGE;
-        list[count] = str_dup_len(s, len);
-        if (list[count++] == NULL)
-            return -ENOMEM;
-        s += len;
-    }
-}
-
-static int set_list(char ***field, const char *value)
-{
-    char **list = calloc(CONF_LIST_MAX + 1, sizeof *list);
-    int r = list == NULL ? -ENOMEM : list_add(list, value);
-
-    if (r < 0) {
-        list_free(list);
-        return r;
-    }
-    list_free(*field);
-    *field = list;
-    return 0;
-}
-
-static int set_bool(bool *field, const char *value)
-{
-    static const char *const yes[] = {"true", "yes", "on", "1"};
-    static const char *const no[] = {"false", "no", "off", "0"};
-
-    for (size_t i = 0; i < 4; i++) {
-        if (strcmp(value, yes[i]) == 0 || strcmp(value, no[i]) == 0) {
-            *field = strcmp(value, yes[i]) == 0;
-            return 0;
-        }
-    }
-    return -EINVAL;
-}
-
-static bool is_word(const char *words, const char *value)
-{
-    size_t len = strlen(value);
-
-    if (strchr(value, '|') != NULL)
-        return false;
-    for (const char *w = words; len > 0 && w != NULL; w = strchr(w, '|')) {
-        w += *w == '|';
-        if (strncmp(w, value, len) == 0 && (w[len] == '|' || w[len] == '\0'))
-            return true;
-    }
-    return false;
-}
-
-static int set_number(const struct conf_row *row, void *field, const char *value)
-{
-    size_t len = strlen(value);
-    uint64_t n = 0;
-    int64_t span_ms = 0;
-    int r = row->type == CONF_COUNT  ? str_u64(value, len, &n)
-            : row->type == CONF_SIZE ? str_size(value, len, &n)
-                                     : str_duration_ms(value, len, &span_ms);
-    if (r < 0)
-        return r;
-
-    if (row->type == CONF_SPAN)
-        n = (uint64_t)span_ms;
-    if (n < row->min || n > row->max)
-        return -ERANGE;
-    if (row->type == CONF_SPAN)
-        *(int64_t *)field = span_ms;
-    else
-        *(uint64_t *)field = n;
-    return 0;
-}
-
-static int set_value(struct conf *conf, const struct conf_row *row, const char *value)
-{
-    void *field = field_of(conf, row);
-
-    switch (row->type) {
-    case CONF_TEXT:
-        return set_text(field, value);
-    case CONF_WORD:
-        return is_word(row->words, value) ? set_text(field, value) : -EINVAL;
-    case CONF_LIST:
-        return set_list(field, value);
-    case CONF_BOOL:
-        return set_bool(field, value);
-    case CONF_COUNT:
-    case CONF_SIZE:
-    case CONF_SPAN:
-        return set_number(row, field, value);
-    }
-    return -EINVAL;
-}
-
-static void put_bounds(const struct conf_row *row, struct buf *b)
-{
-    switch (row->type) {
-    case CONF_COUNT:
-        buf_putf(b, "a number from %llu to %llu", (unsigned long long)row->min,
-                 (unsigned long long)row->max);
-        break;
-    case CONF_SIZE:
-        buf_puts(b, "a size such as 512M, from ");
-        str_put_size(b, row->min);
-        buf_puts(b, " to ");
-        str_put_size(b, row->max);
-        break;
-    case CONF_SPAN:
-        buf_puts(b, "a span such as 90s or 5m, from ");
-        str_put_duration(b, (int64_t)row->min);
-        buf_puts(b, " to ");
-        str_put_duration(b, (int64_t)row->max);
-        break;
-    case CONF_BOOL:
-        buf_puts(b, "true or false");
-        break;
-    case CONF_WORD:
-        buf_putf(b, "one of %s", row->words);
-        break;
-    case CONF_TEXT:
-    case CONF_LIST:
-        buf_putf(b, "at most %d words", CONF_LIST_MAX);
-        break;
-    }
-}
-
-static int refuse_value(const struct conf_row *row, const char *place, const char *value,
-                        char *why)
-{
-    OWN_BUF struct buf bounds = BUF_INIT;
-
-    put_bounds(row, &bounds);
-    snprintf(why, CONF_WHY_BYTES, "%s: [%s] %s = %.80s: must be %s", place, row->section,
-             row->key, value, buf_str(&bounds));
-    return -EINVAL;
-}
-
-static int set_checked(struct conf *conf, const struct conf_row *row, const char *place,
-                       const char *value, char *why)
-{
-    int r = set_value(conf, row, value);
-    if (r == -ENOMEM)
-        return r;
-
-    return r < 0 ? refuse_value(row, place, value, why) : 0;
-}
 
 /* ---------------------------------------------------------------- the file ---------------- */
 
@@ -259,7 +74,7 @@ static int set_queue(struct reading *in, const char *name, const char *key, cons
         q->key_concurrency = (int64_t)n;
         return 0;
     }
-    if (strcmp(key, "paused") == 0 && set_bool(&paused, value) == 0) {
+    if (strcmp(key, "paused") == 0 && conf_value_bool(&paused, value) == 0) {
         q->paused = paused;
         return 0;
     }
@@ -284,18 +99,18 @@ static int on_line(void *user, const char *section, const char *key, const char 
     const struct conf_row *row = row_of_key(section, key);
     if (row == NULL) {
         snprintf(in->why, CONF_WHY_BYTES,
-                 "[%.64s] %.64s: no such setting; `stintd --print-config` lists them all",
+                 section[0] == '\0'
+                     ? "%s%.64s: stands before any [section]"
+                     : "[%.64s] %.64s: no such setting; `stintd --print-config` lists them all",
                  section, key);
         return 0;
     }
     uint64_t bit = UINT64_C(1) << (row - conf_rows);
     bool again = (in->seen & bit) != 0;
     in->seen |= bit;
-    if (again && row->type == CONF_LIST) {
-        int r = list_add(*(char ***)field_of(in->conf, row), value);
-        return r == 0 || refuse_value(row, in->path, value, in->why) == 0;
-    }
-    return set_checked(in->conf, row, in->path, value, in->why) == 0;
+    if (again && row->type == CONF_LIST)
+        return conf_value_add(in->conf, row, value, in->why) == 0;
+    return conf_value_set(in->conf, row, NULL, value, in->why) == 0;
 }
 
 static int refuse_long_lines(const char *text, const char *path, char *why)
@@ -305,10 +120,9 @@ static int refuse_long_lines(const char *text, const char *path, char *why)
     for (const char *s = text; *s != '\0'; line++) {
         size_t len = strcspn(s, "\n");
         if (len > CONF_LINE_BYTES_MAX) {
-            snprintf(
-                why, CONF_WHY_BYTES,
-                "%s:%u: line of %zu characters, at most %d; continue it on an indented line",
-                path, line, len, CONF_LINE_BYTES_MAX);
+            snprintf(why, CONF_WHY_BYTES,
+                     "%s:%u: line of %zu characters, at most %d; give a list's key again", path,
+                     line, len, CONF_LINE_BYTES_MAX);
             return -EINVAL;
         }
         s += len + (s[len] == '\n');
@@ -316,9 +130,6 @@ static int refuse_long_lines(const char *text, const char *path, char *why)
     return 0;
 }
 
-/* Multi-line values reach the handler line by line with the same key; lists are then given on
- * one line or repeated keys would replace each other, so continuation is refused by the bound.
- */
 static int read_file(struct conf *conf, const char *path, bool must_exist, char *why)
 {
     OWN_BUF struct buf text = BUF_INIT;
@@ -330,36 +141,56 @@ static int read_file(struct conf *conf, const char *path, bool must_exist, char 
         snprintf(why, CONF_WHY_BYTES, "%s: cannot be read: %s", path, strerrordesc_np(-r));
         return -EINVAL;
     }
+    if (strlen(buf_str(&text)) != text.len) {
+        snprintf(why, CONF_WHY_BYTES, "%s: has a byte of 0, so it is no text", path);
+        return -EINVAL;
+    }
     r = refuse_long_lines(buf_str(&text), path, why);
     if (r < 0)
         return r;
 
     char first[CONF_WHY_BYTES] = "";
-    struct reading in = {.conf = conf, .path = path, .why = first};
+    struct reading in = {.conf = conf, .why = first};
     int line = ini_parse_string(buf_str(&text), on_line, &in);
     if (line != 0) {
         snprintf(why, CONF_WHY_BYTES, "%.100s:%d: %.200s", path, line > 0 ? line : 0,
                  first[0] != '\0' ? first : "neither [section] nor key = value");
         return -EINVAL;
     }
-    return set_text(&conf->file, path);
+    return conf_value_text(&conf->file, path);
 }
 
 /* ---------------------------------------------------------------- environment, flags ------ */
 
-static int read_environment(struct conf *conf, char *why)
+static const struct conf_row *row_of_variable(const char *variable, size_t len)
 {
     for (size_t i = 0; i < conf_rows_count; i++) {
-        const struct conf_row *row = &conf_rows[i];
         char name[64];
-        snprintf(name, sizeof name, "STINTD_%s_%s", row->section, row->key);
-        for (char *c = name; *c != '\0'; c++)
-            *c = (char)toupper((unsigned char)*c);
+        snprintf(name, sizeof name, "STINTD_%s_%s", conf_rows[i].section, conf_rows[i].key);
+        if (strlen(name) == len && strncasecmp(name, variable, len) == 0)
+            return &conf_rows[i];
+    }
+    return NULL;
+}
 
-        const char *value = getenv(name);
-        if (value == NULL)
+/* What begins with our name and is no setting is a slip, as it is in the file. */
+static int read_environment(struct conf *conf, char *why)
+{
+    for (char **e = environ; *e != NULL; e++) {
+        size_t len = strcspn(*e, "=");
+        char name[80];
+        if (strncmp(*e, "STINTD_", 7) != 0 || (*e)[len] == '\0' ||
+            strncmp(*e, "STINTD_CONFIG=", 14) == 0)
             continue;
-        int r = set_checked(conf, row, name, value, why);
+
+        const struct conf_row *row = row_of_variable(*e, len);
+        snprintf(name, sizeof name, "%.*s", (int)len, *e);
+        if (row == NULL)
+            snprintf(why, CONF_WHY_BYTES,
+                     "%s: no such setting; `stintd --print-config` lists "
+                     "them all, as STINTD_SECTION_KEY",
+                     name);
+        int r = row == NULL ? -EINVAL : conf_value_set(conf, row, name, *e + len + 1, why);
         if (r < 0)
             return r;
     }
@@ -425,7 +256,7 @@ static int read_flag(struct conf *conf, int argc, char **argv, int *at, const ch
     if (is_file)
         *ret_file = value;
     else if (conf != NULL)
-        return set_checked(conf, row, word, value, why);
+        return conf_value_set(conf, row, word, value, why);
     return 0;
 }
 
@@ -445,7 +276,7 @@ static int read_flags(struct conf *conf, int argc, char **argv, const char **ret
 static int set_defaults(struct conf *conf, char *why)
 {
     for (size_t i = 0; i < conf_rows_count; i++) {
-        int r = set_checked(conf, &conf_rows[i], "default", conf_rows[i].fallback, why);
+        int r = conf_value_set(conf, &conf_rows[i], "default", conf_rows[i].fallback, why);
         if (r < 0)
             return r;
     }
@@ -453,12 +284,12 @@ static int set_defaults(struct conf *conf, char *why)
     const char *state = getenv("STATE_DIRECTORY"), *runtime = getenv("RUNTIME_DIRECTORY");
     char path[PATH_MAX];
 
-    if (state != NULL && set_text(&conf->state, state) < 0)
+    if (state != NULL && conf_value_text(&conf->state, state) < 0)
         return -ENOMEM;
     if (runtime == NULL)
         return 0;
     snprintf(path, sizeof path, "%s/stint.sock", runtime);
-    return set_text(&conf->socket, path);
+    return conf_value_text(&conf->socket, path);
 }
 
 static int make_absolute(char **field)
@@ -470,7 +301,7 @@ static int make_absolute(char **field)
     if (getcwd(cwd, sizeof cwd) == NULL)
         return -errno;
     snprintf(path, sizeof path, "%s/%s", cwd, *field);
-    return set_text(field, path);
+    return conf_value_text(field, path);
 }
 
 /* "STATE/x" means below the state folder; then every path is made absolute. */
@@ -482,7 +313,7 @@ static int settle_path(const struct conf *conf, char **field)
     if (strncmp(*field, prefix, sizeof prefix - 1) != 0)
         return make_absolute(field);
     snprintf(path, sizeof path, "%s/%s", conf->state, *field + sizeof prefix - 1);
-    return set_text(field, path);
+    return conf_value_text(field, path);
 }
 
 static int settle_paths(struct conf *conf, char *why)
@@ -528,35 +359,45 @@ int conf_load(struct conf *conf, int argc, char **argv, char *why)
     return r;
 }
 
-void conf_adopt_limits(struct conf *conf, struct conf *fresh)
+static void swap(void *a, void *b, size_t size)
+{
+    char keep[sizeof(struct conf_queue[CONF_QUEUES_MAX])];
+
+    memcpy(keep, a, size);
+    memcpy(a, b, size);
+    memcpy(b, keep, size);
+}
+
+static bool is_same(const struct conf *a, const struct conf *b, const struct conf_row *row)
+{
+    OWN_BUF struct buf one = BUF_INIT;
+    OWN_BUF struct buf other = BUF_INIT;
+
+    conf_value_put(a, row, &one);
+    conf_value_put(b, row, &other);
+    return strcmp(buf_str(&one), buf_str(&other)) == 0;
+}
+
+void conf_adopt(struct conf *conf, struct conf *fresh, struct buf *ret_waiting)
 {
     for (size_t i = 0; i < conf_rows_count; i++) {
         const struct conf_row *row = &conf_rows[i];
-        if (row->type == CONF_COUNT || row->type == CONF_SPAN)
-            *(uint64_t *)field_of(conf, row) = *(uint64_t *)field_of(fresh, row);
-    }
-    char *level = conf->log_level;
-    conf->log_level = fresh->log_level;
-    fresh->log_level = level;
 
-    struct conf_queue queues[CONF_QUEUES_MAX];
-    unsigned count = conf->queues_count;
-    memcpy(queues, conf->queues, sizeof queues);
-    memcpy(conf->queues, fresh->queues, sizeof queues);
-    conf->queues_count = fresh->queues_count;
-    memcpy(fresh->queues, queues, sizeof queues);
-    fresh->queues_count = count;
+        /* Numbers, spans and pointers to text: eight bytes all. */
+        if (row->when == CONF_RELOAD)
+            swap(conf_value_field(conf, row), conf_value_field(fresh, row), sizeof(uint64_t));
+        else if (!is_same(conf, fresh, row))
+            buf_putf(ret_waiting, "%s[%s] %s", ret_waiting->len > 0 ? ", " : "", row->section,
+                     row->key);
+    }
+    swap(conf->queues, fresh->queues, sizeof conf->queues);
+    swap(&conf->queues_count, &fresh->queues_count, sizeof conf->queues_count);
 }
 
 void conf_deinit(struct conf *conf)
 {
-    for (size_t i = 0; i < conf_rows_count; i++) {
-        void *field = field_of(conf, &conf_rows[i]);
-        if (conf_rows[i].type == CONF_LIST)
-            list_free(*(char ***)field);
-        else if (conf_rows[i].type == CONF_TEXT || conf_rows[i].type == CONF_WORD)
-            free(*(char **)field);
-    }
+    for (size_t i = 0; i < conf_rows_count; i++)
+        conf_value_free(conf, &conf_rows[i]);
     for (unsigned i = 0; i < conf->queues_count; i++)
         free(conf->queues[i].name);
     free(conf->file);

@@ -76,9 +76,9 @@ enum conf_answer {
  * (CONF_WHY_BYTES): place, value, what is allowed. The default file may be missing, a named one
  * may not. */
 int conf_load(struct conf *conf, int argc, char **argv, char *why);
-/* Takes over from fresh what may change while jobs run (limits, queues, log level); the rest of
- * conf stays. Both stay the caller's. */
-void conf_adopt_limits(struct conf *conf, struct conf *fresh);
+/* Takes over from fresh what may change while jobs run; the rest of conf stays, and what of it
+ * differs is named in ret_waiting, "" = nothing. Both stay the caller's. */
+void conf_adopt(struct conf *conf, struct conf *fresh, struct buf *ret_waiting);
 void conf_deinit(struct conf *conf);
 
 void conf_help(struct buf *ret); /* --help */

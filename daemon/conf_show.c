@@ -1,39 +1,10 @@
 #include "base/buf.h"
 #include "base/str.h"
-#include "daemon/conf.h"
-#include "daemon/conf_table.h"
+#include "daemon/conf_value.h"
 
 #include <string.h>
 
 /* The table, told three ways: to somebody at a terminal, as a file, and as a manual. */
-
-static void put_value(struct buf *b, const struct conf *conf, const struct conf_row *row)
-{
-    const void *field = (const char *)conf + row->offset;
-
-    switch (row->type) {
-    case CONF_TEXT:
-    case CONF_WORD:
-        buf_puts(b, *(char *const *)field);
-        break;
-    case CONF_LIST:
-        for (char **s = *(char **const *)field; s != NULL && *s != NULL; s++)
-            buf_putf(b, "%s%s", s == *(char **const *)field ? "" : " ", *s);
-        break;
-    case CONF_BOOL:
-        buf_puts(b, *(const bool *)field ? "true" : "false");
-        break;
-    case CONF_COUNT:
-        buf_put_u64(b, *(const uint64_t *)field);
-        break;
-    case CONF_SIZE:
-        str_put_size(b, *(const uint64_t *)field);
-        break;
-    case CONF_SPAN:
-        str_put_duration(b, *(const int64_t *)field);
-        break;
-    }
-}
 
 void conf_help(struct buf *ret)
 {
@@ -75,6 +46,20 @@ static void put_section(struct buf *ret, const char **last, const char *section)
     *last = section;
 }
 
+/* A list of several words has a line a word: a long line would be refused. */
+static void put_setting(struct buf *ret, const struct conf *conf, const struct conf_row *row)
+{
+    OWN_BUF struct buf value = BUF_INIT;
+
+    conf_value_put(conf, row, &value);
+    const char *word = buf_str(&value);
+    do {
+        size_t len = row->type == CONF_LIST ? strcspn(word, " ") : strlen(word);
+        buf_putf(ret, "%s = %.*s\n", row->key, (int)len, word);
+        word += len + (word[len] == ' ');
+    } while (*word != '\0');
+}
+
 void conf_print(const struct conf *conf, struct buf *ret)
 {
     const char *last = NULL;
@@ -82,9 +67,8 @@ void conf_print(const struct conf *conf, struct buf *ret)
     for (size_t i = 0; i < conf_rows_count; i++) {
         const struct conf_row *row = &conf_rows[i];
         put_section(ret, &last, row->section);
-        buf_putf(ret, "; %s\n%s = ", row->text, row->key);
-        put_value(ret, conf, row);
-        buf_putc(ret, '\n');
+        buf_putf(ret, "; %s\n", row->text);
+        put_setting(ret, conf, row);
     }
     for (unsigned i = 0; i < conf->queues_count; i++) {
         const struct conf_queue *q = &conf->queues[i];
@@ -120,6 +104,8 @@ void conf_manual(struct buf *ret)
             buf_putf(ret, "Default: %s.\n", row->fallback);
         if (row->flag != NULL)
             buf_putf(ret, "Also\n.Fl -%s .\n", row->flag);
+        if (row->when == CONF_RELOAD)
+            buf_puts(ret, "A reload changes it.\n");
     }
     buf_puts(ret, ".El\n");
 }

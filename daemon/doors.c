@@ -37,18 +37,13 @@ static int take_activated(struct doors *doors, char *why)
 
 static int open_unix(const struct conf *conf, struct doors *doors, char *why)
 {
-    char *end;
-    unsigned long mode = strtoul(conf->socket_mode, &end, 8);
-
-    if (*end != '\0' || mode > 0777) {
-        snprintf(why, CONF_WHY_BYTES, "socket_mode = %s: must be octal, such as 0660",
-                 conf->socket_mode);
-        return -EINVAL;
-    }
-    int fd = api_listen_unix(conf->socket, (unsigned)mode);
+    int fd = api_listen_unix(conf->socket, (unsigned)strtoul(conf->socket_mode, NULL, 8));
     if (fd < 0) {
         snprintf(why, CONF_WHY_BYTES, "socket %.200s: %s", conf->socket,
-                 fd == -EADDRINUSE ? "another daemon answers there" : err_text(fd));
+                 fd == -EADDRINUSE     ? "another daemon answers there"
+                 : fd == -ENAMETOOLONG ? "at most 107 characters; name a shorter one"
+                 : fd == -EEXIST       ? "is there, and is no socket"
+                                       : err_text(fd));
         return fd;
     }
     doors->unix_fd = fd;
@@ -56,23 +51,27 @@ static int open_unix(const struct conf *conf, struct doors *doors, char *why)
     return 0;
 }
 
-/* "127.0.0.1:7846", "[::1]:7846", "localhost:7846". */
+bool doors_address_parse(const char *text, struct doors_address *ret)
+{
+    const char *colon = strrchr(text, ':');
+    uint64_t port = 0;
+
+    if (colon == NULL || (size_t)(colon - text) >= sizeof ret->host ||
+        str_u64(colon + 1, strlen(colon + 1), &port) < 0 || port > 65535)
+        return false;
+    memcpy(ret->host, text, (size_t)(colon - text));
+    ret->host[colon - text] = '\0';
+    ret->port = (uint16_t)port;
+    return api_is_address(ret->host);
+}
+
 static int open_tcp(const struct conf *conf, struct doors *doors, char *why)
 {
-    const char *colon = strrchr(conf->listen, ':');
-    uint64_t port = 0;
-    char addr[128];
+    struct doors_address address;
+    int fd = doors_address_parse(conf->listen, &address)
+                 ? api_listen_tcp(address.host, address.port)
+                 : -EINVAL;
 
-    if (colon == NULL || colon == conf->listen ||
-        (size_t)(colon - conf->listen) >= sizeof addr ||
-        str_u64(colon + 1, strlen(colon + 1), &port) < 0 || port > 65535) {
-        snprintf(why, CONF_WHY_BYTES,
-                 "listen = %.100s: must be ADDR:PORT, such as 127.0.0.1:7846", conf->listen);
-        return -EINVAL;
-    }
-    memcpy(addr, conf->listen, (size_t)(colon - conf->listen));
-    addr[colon - conf->listen] = '\0';
-    int fd = api_listen_tcp(addr, (uint16_t)port);
     if (fd < 0) {
         snprintf(why, CONF_WHY_BYTES, "listen = %.100s: %s", conf->listen, err_text(fd));
         return fd;

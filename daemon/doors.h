@@ -9,6 +9,14 @@ struct doors {
     bool unix_ours;      /* we made the socket file and remove it at the end */
 };
 
+struct doors_address {
+    char host[128];
+    uint16_t port;
+};
+
+/* "127.0.0.1:7846", "[::1]:7846", "localhost:7846"; false when it is none. */
+bool doors_address_parse(const char *text, struct doors_address *ret);
+
 /* Before threads start. 0, or a negative errno with why (CONF_WHY_BYTES). Sockets from systemd
  * replace the configured ones of their family. */
 int doors_open(const struct conf *conf, struct doors *ret, char *why);

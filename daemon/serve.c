@@ -227,7 +227,10 @@ static void reload(struct life *life)
         log_error("daemon.reload_refused", LOG_STR("why", why),
                   LOG_STR("kept", "all settings"));
     } else {
-        conf_adopt_limits(life->serve->conf, conf);
+        OWN_BUF struct buf waiting = BUF_INIT;
+        conf_adopt(life->serve->conf, conf, &waiting);
+        if (waiting.len > 0)
+            log_warn("daemon.restart_needed", LOG_STR("settings", buf_str(&waiting)));
         struct engine_options options = engine_options_of(life);
         engine_limits(life->engine, &options);
         apply_keep(life);
@@ -240,7 +243,8 @@ static void reload(struct life *life)
     if (conf != NULL)
         conf_deinit(conf);
     free(conf);
-    sd_notify(0, "READY=1");
+    sd_notifyf(0, "READY=1\nSTATUS=serving at %s%s%.200s", life->serve->conf->socket,
+               r < 0 ? "; the new settings are refused: " : "", r < 0 ? why : "");
 }
 
 static int serve_until_stopped(struct life *life)
