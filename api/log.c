@@ -249,6 +249,10 @@ void log_get(struct request *q)
         !read_stream(q, &stream) || !params_u64(q, "attempt", 1, UINT32_MAX, 0, &attempt) ||
         !params_u64(q, "offset", 0, INT64_MAX, 0, &offset))
         return;
+    if (!follows && query_get(&q->query, "offset") != NULL) {
+        problem(q, "bad-parameter", "offset goes with follow; a Range header does it without");
+        return;
+    }
     int r = engine_get(api_of(q)->options.engine, q->id, &job);
     if (r != 0) {
         problem_engine(q, r, NULL);

@@ -140,6 +140,12 @@ void request_unref(struct request *q)
 
 /* ------------------------------------------------------------------------- the header */
 
+/* A proxy that takes the last of several where we take the first sees other requests. */
+static bool decides_who_reads_what(enum header h)
+{
+    return h == HEADER_CONTENT_LENGTH || h == HEADER_TRANSFER_ENCODING || h == HEADER_HOST;
+}
+
 void request_set_header(struct request *q, const char *name, size_t name_len, const char *value,
                         size_t len)
 {
@@ -148,7 +154,9 @@ void request_set_header(struct request *q, const char *name, size_t name_len, co
             strncasecmp(header_names[h].name, name, name_len))
             continue;
         /* Without memory a header counts as absent; of several the first counts. */
-        if (q->headers[h] == NULL)
+        if (q->headers[h] != NULL)
+            q->parts->doubtful |= decides_who_reads_what(h);
+        else
             q->headers[h] = text_copy(q->parts, value, len);
         return;
     }
@@ -309,6 +317,18 @@ static void check_body(struct request *q)
         problem(q, "busy", "there is no memory for the body; try again");
 }
 
+/* What stands behind the body may be a request that nobody in between has looked at. */
+static void check_doubt(struct request *q)
+{
+    if (!q->parts->doubtful && (q->headers[HEADER_CONTENT_LENGTH] == NULL ||
+                                q->headers[HEADER_TRANSFER_ENCODING] == NULL))
+        return;
+    problem(q, "bad-request",
+            "Host, Content-Length and Transfer-Encoding may stand once, and one "
+            "of the latter two");
+    q->reply.close = true;
+}
+
 static void parse_query(struct request *q)
 {
     /* Decoded in place in a copy: the text as sent is needed for links. */
@@ -327,6 +347,8 @@ void request_begin(struct request *q, const char *method)
     q->method = method_find(method);
     find_route(q, method);
     if (is_let_in(q) && q->reply.status == 0)
+        check_doubt(q);
+    if (q->reply.status == 0)
         check_body(q);
     if (q->reply.status == 0)
         parse_query(q);

@@ -57,6 +57,7 @@ struct request_parts {
     struct server *server;
     int fd;               /* of the connection: only while it is suspended */
     bool tcp;             /* which door */
+    bool doubtful;        /* headers stand twice that must not; the pump's */
     bool begun;           /* the header was looked at; the pump's */
     bool refused;         /* it has its answer already, what it sends is dropped; the pump's */
     bool queued;          /* its answer is in the library; the pump's */

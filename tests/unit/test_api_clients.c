@@ -49,6 +49,34 @@ START_TEST(nonsense_gets_an_answer_or_the_door)
 }
 END_TEST
 
+START_TEST(a_request_of_doubtful_length_ends_its_connection)
+{
+    static const char *const heads[] = {
+        "Content-Length: 4\r\nContent-Length: 44\r\n",
+        "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n",
+        "Content-Length: 4\r\nHost: other\r\n",
+    };
+
+    start();
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
+        struct http h;
+        struct http_reply reply;
+
+        http_open_unix(&h, server.socket);
+        ck_assert(http_sendf(&h,
+                             "POST /echo HTTP/1.1\r\nHost: localhost\r\n%s\r\n4\r\nGET /fast "
+                             "HTTP/1.1\r\nHost: localhost\r\n\r\n",
+                             heads[i]));
+        ck_assert(http_read(&h, false, &reply));
+        ck_assert_msg(reply.status == 400, "%s: %d", heads[i], reply.status);
+        http_reply_free(&reply);
+        ck_assert(http_is_closed(&h));
+        http_close(&h);
+    }
+    api_server_stop(&server);
+}
+END_TEST
+
 START_TEST(headers_have_a_bound)
 {
     struct http h;
@@ -397,7 +425,8 @@ END_TEST
 int main(void)
 {
     return SUITE_MAIN(
-        "api_clients", nonsense_gets_an_answer_or_the_door, headers_have_a_bound,
+        "api_clients", nonsense_gets_an_answer_or_the_door,
+        a_request_of_doubtful_length_ends_its_connection, headers_have_a_bound,
         a_slow_client_is_hung_up_on_and_nobody_waits_for_it,
         a_request_that_drips_in_is_not_patience_without_end,
         a_half_closed_client_gets_its_answer,

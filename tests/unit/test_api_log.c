@@ -54,6 +54,7 @@ START_TEST(a_log_comes_whole_in_part_and_by_stream)
     ck_assert_str_eq(http_header(&a.reply, "Content-Range"), "bytes */19");
     answer_free(&a);
     expect_problem(404, "not-found", "", "GET", job_path(id, "/log?attempt=2"), "", NULL);
+    expect_problem(400, "bad-parameter", "", "GET", job_path(id, "/log?offset=4"), "", NULL);
     a = expect(200, "HEAD", job_path(id, "/log"), "", NULL);
     ck_assert_str_eq(http_header(&a.reply, "Content-Length"), "19");
     answer_free(&a);
