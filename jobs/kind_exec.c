@@ -190,6 +190,7 @@ static int spawn_main(struct run *run)
         .cwd = spec->cwd ? spec->cwd : run->scratch,
         .stdio = {in, run->ends[0], run->ends[1]},
         .oom_reset = run->kinds->oom_score_adj < 0,
+        .base = &run->kinds->base,
     };
     return exec_tree_spawn(&run->tree, &request, &run->step);
 }

@@ -99,7 +99,7 @@ static int open_state(struct kinds *kinds)
         return -ENOMEM;
     kinds->home = find_home();
     kinds->oom_score_adj = read_oom_score_adj();
-    return kinds->home ? 0 : -ENOMEM;
+    return kinds->home ? spawn_base_open(&kinds->base) : -ENOMEM;
 }
 
 static void clear_cgroups(struct kinds *kinds, const char *path)
@@ -277,6 +277,7 @@ void kinds_close(struct kinds *kinds)
         block_leave();
         close(kinds->scratch_fd);
     }
+    spawn_base_close(&kinds->base);
     pthread_mutex_destroy(&kinds->done_lock);
     free(kinds->done_ids);
     free(kinds->home);

@@ -5,6 +5,7 @@
 
 #include "jobs/kind.h"
 #include "jobs/scratch.h"
+#include "jobs/spawn_base.h"
 
 #include <pthread.h>
 
@@ -21,6 +22,7 @@ struct kinds {
     uint64_t state_id; /* which state folder this is: in STINT_STATE and cgroup names */
     int scratch_fd;    /* DIR/tmp: a folder an attempt */
     struct scratch_spares spares;
+    struct spawn_base base;      /* of exec's children */
     struct cgroup_root *cgroups; /* NULL: none to be had, proctree kills */
     struct proctree *tree;       /* finds and kills processes without cgroups */
     struct http_pump *pump;      /* the one caller of libcurl */

@@ -1,9 +1,11 @@
 #include "jobs/spawn.h"
 
 #include "base/own.h"
+#include "jobs/spawn_base.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
@@ -19,6 +21,7 @@
 #define CHILD_STACK_BYTES 16384
 #define CHILD_FILES_SOFT 1024 /* beyond it select() breaks; whoever wants more raises it */
 #define SIGNAL_MAX 64
+#define SIGNALS_ALL (~(UINT64_C(1) << (SIGKILL - 1) | UINT64_C(1) << (SIGSTOP - 1)))
 #define SIGNAL_SET_BYTES 8 /* of the kernel's set, not of libc's */
 
 /* The child shares memory with a parent that stands still: instrumented code would report to a
@@ -31,6 +34,8 @@ struct child {
     const struct spawn_request *request;
     int stdio[3];     /* all above 2 */
     bool joins_group; /* was not born in its cgroup, so it moves there itself */
+    int cut;          /* the table of descriptors is shared: from here on it leaves all; or 0 */
+    uint64_t ignored; /* signals to reset */
     volatile enum spawn_step step;
     volatile int error; /* errno, 0 while all is well */
 };
@@ -42,14 +47,22 @@ CHILD static int fail(struct child *c, enum spawn_step step)
     return 127;
 }
 
-CHILD static void reset_signals(void)
+/* Before any other call that knows descriptors: until here they are the daemon's own. */
+CHILD static int leave_table(unsigned cut)
+{
+    if (syscall(SYS_close_range, (long)cut, (long)~0U, (long)CLOSE_RANGE_UNSHARE) == 0)
+        return 0;
+    return syscall(SYS_unshare, (long)CLONE_FILES) < 0 ? -1 : 0;
+}
+
+CHILD static void reset_signals(uint64_t signals)
 {
     /* Of any architecture: all zero is SIG_DFL without flags. Ignored signals are what
      * CLONE_CLEAR_SIGHAND leaves alone, and SIGPIPE is ignored in the daemon. */
     const unsigned long action[8] = {0};
 
     for (long s = 1; s <= SIGNAL_MAX; s++) {
-        if (s != SIGKILL && s != SIGSTOP)
+        if (signals >> (s - 1) & 1)
             syscall(SYS_rt_sigaction, s, action, NULL, (long)SIGNAL_SET_BYTES);
     }
 }
@@ -87,11 +100,13 @@ CHILD static int join_cgroup(int cgroup_fd)
 
 CHILD static int set_up(struct child *c)
 {
+    if (c->cut > 0 && leave_table((unsigned)c->cut) < 0)
+        return fail(c, SPAWN_SESSION);
     if (c->joins_group && join_cgroup(c->request->cgroup_fd) < 0)
         return fail(c, SPAWN_CLONE);
     if (syscall(SYS_setsid) < 0)
         return fail(c, SPAWN_SESSION);
-    reset_signals();
+    reset_signals(c->ignored);
     for (long i = 0; i < 3; i++) {
         if (syscall(SYS_dup3, (long)c->stdio[i], i, 0L) < 0)
             return fail(c, SPAWN_SESSION);
@@ -164,6 +179,8 @@ static long clone_new(struct child *c, char *stack, int *ret_pidfd)
         .stack_size = CHILD_STACK_BYTES,
     };
 
+    if (c->cut > 0)
+        args.flags |= CLONE_FILES;
     if (c->request->cgroup_fd >= 0) {
         args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = (uint32_t)c->request->cgroup_fd;
@@ -174,6 +191,8 @@ static long clone_new(struct child *c, char *stack, int *ret_pidfd)
 static long clone_old(struct child *c, char *stack, int *ret_pidfd)
 {
     c->joins_group = c->request->cgroup_fd >= 0;
+    c->cut = 0;
+    c->ignored = SIGNALS_ALL; /* handlers too: the child must not run them */
     long pid = clone(child_main, stack + CHILD_STACK_BYTES,
                      CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, c, ret_pidfd);
     return pid < 0 ? -errno : pid;
@@ -206,6 +225,29 @@ static void reap(int pidfd)
         ;
 }
 
+/* In a seat, or where they are. owned: what the caller closes after. */
+static int place_streams(struct child *c, const struct spawn_seat **ret_seat,
+                         int *const owned[3])
+{
+    struct spawn_base *base = c->request->base;
+    const struct spawn_seat *seat = base ? spawn_base_take(base, c->request->stdio) : NULL;
+
+    c->ignored = base ? base->ignored : SIGNALS_ALL;
+    *ret_seat = seat;
+    for (int i = 0; i < 3; i++) {
+        int r = 0;
+
+        if (seat)
+            c->stdio[i] = seat->fds[i];
+        else
+            r = lift(c->request->stdio[i], &c->stdio[i], owned[i]);
+        if (r < 0)
+            return r;
+    }
+    c->cut = seat ? base->cut : 0;
+    return 0;
+}
+
 int spawn(const struct spawn_request *request, pid_t *ret_pid, int *ret_pidfd,
           enum spawn_step *ret_step)
 {
@@ -215,14 +257,15 @@ int spawn(const struct spawn_request *request, pid_t *ret_pid, int *ret_pidfd,
     OWN_FD int owned_err = -1;
     OWN_FD int pidfd = -1;
     int *const owned[3] = {&owned_in, &owned_out, &owned_err};
+    const struct spawn_seat *seat;
 
     *ret_step = SPAWN_CLONE;
-    for (int i = 0; i < 3; i++) {
-        int r = lift(request->stdio[i], &c.stdio[i], owned[i]);
-        if (r < 0)
-            return r;
-    }
+    int r = place_streams(&c, &seat, owned);
+    if (r < 0)
+        return r;
     long pid = clone_child(&c, &pidfd);
+    if (seat)
+        spawn_base_put(request->base, seat);
     if (pid < 0)
         return (int)pid;
     if (c.error != 0) {

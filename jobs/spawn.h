@@ -6,8 +6,9 @@
  * child on a small stack of its own inside the caller's frame, every signal blocked around it.
  * Until it executes the child runs in our memory: it makes system calls and nothing else, and
  * tells what failed by writing into the request. No libc state is touched, no lock is taken.
- * Where a sandbox forbids clone3, clone does the same, and the child moves into its cgroup
- * itself before anything else.
+ * It shares our table of descriptors for as long as it takes to leave it (spawn_base.h), so
+ * that a start costs the same however many attempts run. Where a sandbox forbids clone3, clone
+ * does the same, and the child moves into its cgroup itself before anything else.
  *
  * The calling thread sleeps until the child executes, which can be long on a network file
  * system: bracket it with block_enter_long(BLOCK_EXEC). */
@@ -26,6 +27,8 @@ enum spawn_step {
     SPAWN_EXEC,
 };
 
+struct spawn_base;
+
 struct spawn_request {
     char *const *paths; /* tried in turn while they are not there; NULL-terminated, not empty */
     char *const *argv;
@@ -35,6 +38,7 @@ struct spawn_request {
     int cgroup_fd;  /* -1 = the caller's cgroup */
     uint64_t mark;  /* proctree_mark(); 0 = none */
     bool oom_reset; /* write 0 to oom_score_adj: the daemon is protected, its jobs are not */
+    struct spawn_base *base; /* NULL: the same child, dearer (spawn_base.h) */
 };
 
 /* The child leads a new session and group, has default signal actions and none blocked, no
