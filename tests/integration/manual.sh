@@ -1,5 +1,5 @@
 #!/bin/bash
-# stint-scheduler(7): its example builds and runs as printed, and it names every function that the
+# What the documents say, tried; and stint-scheduler(7): its example builds and runs as printed, and it names every function that the
 # headers of the family have.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
@@ -37,4 +37,5 @@ done >"$scratch/missing"
 cat "$scratch/missing"
 [ ! -s "$scratch/missing" ]
 claim the_manual_names_every_function_of_the_scheduler $?
+python3 -B tests/integration/manual.py "$build" || status=1
 exit $status
