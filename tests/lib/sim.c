@@ -309,6 +309,7 @@ static void round_played(struct sim *s, enum fate fate, int r)
         sim_say(s, "the store refuses");
         sim_lease_refused(s);
     } else {
+        s->kept = true;
         sim_model_answers(s);
         sim_model_actions(s);
         if (!s->failed)
@@ -323,6 +324,7 @@ static void play_round(struct sim *s)
     int r;
 
     s->round++;
+    s->kept = false;
     if (s->now_ms > s->latest_ms)
         s->latest_ms = s->now_ms;
     s->totals->rounds++;

@@ -6,7 +6,7 @@
  * for what must not be:
  *
  * V1  an acknowledged job is not in the store
- * V2  a final job changes, or is started
+ * V2  a final job changes, or is started; a failed one is no dead letter
  * V3  a fence does not rise with a start, or a crash is not counted once
  * V4  a start beyond a limit, in a paused queue, or after its time
  * V5  core_check() finds an invariant broken, or counts are not those of the store
@@ -15,6 +15,7 @@
  * V8  left alone long enough, a job does not come to an end
  * V9  a worker's word with the present fence and in time is not heard, with another it is
  * V10 a job starts and one of its queue, key and kind is left that was to go before it
+ * V11 the time of a job to wait, or of a lease, is over, and a round has left it as it was
  *
  * Equal seeds give equal runs: sim_run again with trace tells what happened in words. */
 #ifndef TESTS_LIB_SIM_H

@@ -334,12 +334,26 @@ void sim_model_answers(struct sim *s)
 /* ----- looking closely ----- */
 
 struct tally {
+    struct sim *sim;
     uint64_t counts[JOB_STATE_COUNT];
 };
 
+static bool is_overdue(const struct sim *s, const struct job *job)
+{
+    bool waits = job->state == JOB_SCHEDULED || job->state == JOB_RETRYING;
+
+    return (waits && job->run_at_ms <= s->now_ms) ||
+           (job->lease_until_ms && job->lease_until_ms < s->now_ms);
+}
+
 static int tally_job(void *ctx, const struct job *job)
 {
-    ((struct tally *)ctx)->counts[job->state]++;
+    struct tally *t = ctx;
+
+    t->counts[job->state]++;
+    if (t->sim->kept && is_overdue(t->sim, job))
+        sim_fail(t->sim, "V11: the time of job %llu is over, and it is still %s", ID(job->id),
+                 job_state_name(job->state));
     return 0;
 }
 
@@ -353,7 +367,7 @@ static int tally_queue(void *ctx, const struct queue_record *q)
 static void look_counts(struct sim *s)
 {
     struct store_reader *reader = store_writer_reader(s->store);
-    struct tally t = {{0}};
+    struct tally t = {.sim = s};
 
     store_live_each(reader, tally_job, &t);
     store_queue_each(reader, tally_queue, &t);
@@ -373,6 +387,9 @@ static void look_job(struct sim *s, uint64_t id)
     if (job && known->final && job->state != known->final)
         sim_fail(s, "V2: job %llu is %s and was %s", ID(id), job_state_name(job->state),
                  job_state_name(known->final));
+    if (job && job->dead_letter != (job->state == JOB_FAILED))
+        sim_fail(s, "V2: job %llu is %s, and %s dead letter", ID(id),
+                 job_state_name(job->state), job->dead_letter ? "a" : "no");
     if (job && job->fence < known->fence)
         sim_fail(s, "V3: job %llu has fence %u and had %u", ID(id), job->fence, known->fence);
 }

@@ -67,6 +67,7 @@ struct sim {
     FILE *story;
     char *why;
     bool failed, settling;
+    bool kept; /* the last round happened, and there was no crash since */
     struct sim_totals *totals;
     struct store *store;
     struct commit *commit;
