@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "base/str.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -80,6 +82,33 @@ static int open_tcp(const struct conf *conf, struct doors *doors, char *why)
     return 0;
 }
 
+union address {
+    struct sockaddr any;
+    struct sockaddr_un local;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
+
+/* The kernel knows: a socket may have been handed over, and a port have been left to it. */
+static void learn_names(struct doors *doors)
+{
+    union address name = {0};
+    socklen_t len = sizeof name;
+    char host[INET6_ADDRSTRLEN] = "";
+
+    if (doors->unix_fd >= 0 && getsockname(doors->unix_fd, &name.any, &len) == 0)
+        snprintf(doors->unix_path, sizeof doors->unix_path, "%.108s", name.local.sun_path);
+    name = (union address){0};
+    len = sizeof name;
+    if (doors->tcp_fd < 0 || getsockname(doors->tcp_fd, &name.any, &len) < 0)
+        return;
+    bool six = name.any.sa_family == AF_INET6;
+    inet_ntop(name.any.sa_family, six ? (void *)&name.v6.sin6_addr : (void *)&name.v4.sin_addr,
+              host, sizeof host);
+    snprintf(doors->tcp_address, sizeof doors->tcp_address, six ? "[%s]:%u" : "%s:%u", host,
+             ntohs(six ? name.v6.sin6_port : name.v4.sin_port));
+}
+
 int doors_open(const struct conf *conf, struct doors *ret, char *why)
 {
     *ret = (struct doors){.unix_fd = -1, .tcp_fd = -1};
@@ -95,6 +124,8 @@ int doors_open(const struct conf *conf, struct doors *ret, char *why)
     }
     if (r < 0)
         doors_close(ret, conf);
+    else
+        learn_names(ret);
     return r;
 }
 

@@ -7,6 +7,8 @@
 struct doors {
     int unix_fd, tcp_fd; /* -1 = none */
     bool unix_ours;      /* we made the socket file and remove it at the end */
+    /* Where they are, whoever opened them; "" = nowhere, or no path. */
+    char unix_path[109], tcp_address[64];
 };
 
 struct doors_address {

@@ -87,13 +87,19 @@ static struct engine_options engine_options_of(struct life *life)
     };
 }
 
+static const char *given(const char *text)
+{
+    return text[0] != '\0' ? text : NULL;
+}
+
 static void fill_kinds(struct life *life)
 {
     const struct conf *conf = life->serve->conf;
+    const struct doors *doors = life->serve->doors;
 
     life->kinds = (struct kind_config){
         .state_dir = conf->state,
-        .socket_path = conf->socket[0] != '\0' ? conf->socket : NULL,
+        .socket_path = given(doors->unix_path),
         .file_roots = conf->file_roots,
         .http_allow = conf->http_allow,
         .http_response_bytes_max = conf->http_response_bytes,
@@ -195,20 +201,26 @@ static int next_signal(struct life *life, uint64_t deadline_ns)
     return n < 0 ? (int)n : (int)info.ssi_signo;
 }
 
+static const char *door_name(const struct serve *serve)
+{
+    return serve->doors->unix_path[0] != '\0' ? serve->doors->unix_path
+                                              : serve->doors->tcp_address;
+}
+
 static void tell_ready(const struct life *life)
 {
     const struct serve *serve = life->serve;
     uint64_t took_us = (clock_mono_ns() - serve->started_ns) / NS_PER_US;
 
-    sd_notifyf(0, "READY=1\nSTATUS=serving at %s", serve->conf->socket);
-    log_info("daemon.ready", LOG_STR("version", STINT_VERSION), LOG_U64("took_us", took_us),
-             LOG_STR("state", serve->conf->state), LOG_STR("socket", serve->conf->socket),
-             LOG_STR("listen", serve->conf->listen[0] != '\0' ? serve->conf->listen : NULL),
-             LOG_STR("config", serve->conf->file),
-             LOG_U64("processors", scheduler_processors()),
-             LOG_U64("exec", serve->conf->exec_concurrency),
-             LOG_U64("http", serve->conf->http_concurrency),
-             LOG_U64("file", serve->conf->file_concurrency));
+    sd_notifyf(0, "READY=1\nSTATUS=serving at %s", door_name(serve));
+    log_info(
+        "daemon.ready", LOG_STR("version", STINT_VERSION), LOG_U64("took_us", took_us),
+        LOG_STR("state", serve->conf->state), LOG_STR("socket", given(serve->doors->unix_path)),
+        LOG_STR("listen", given(serve->doors->tcp_address)),
+        LOG_STR("config", serve->conf->file), LOG_U64("processors", scheduler_processors()),
+        LOG_U64("exec", serve->conf->exec_concurrency),
+        LOG_U64("http", serve->conf->http_concurrency),
+        LOG_U64("file", serve->conf->file_concurrency));
 }
 
 /* Only what can change under running jobs changes: limits, queues, tokens, the log's level.
@@ -243,7 +255,7 @@ static void reload(struct life *life)
     if (conf != NULL)
         conf_deinit(conf);
     free(conf);
-    sd_notifyf(0, "READY=1\nSTATUS=serving at %s%s%.200s", life->serve->conf->socket,
+    sd_notifyf(0, "READY=1\nSTATUS=serving at %s%s%.200s", door_name(life->serve),
                r < 0 ? "; the new settings are refused: " : "", r < 0 ? why : "");
 }
 
