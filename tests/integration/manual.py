@@ -147,6 +147,8 @@ def routes(claims, daemon):
     one, lease = "/v1/jobs/{id}", "/v1/leases/{id}"
     first = api.ask("POST", "/v1/jobs", full, expect=201)["id"]
     api.ask("POST", "/v1/jobs", [held, held], expect=201)
+    api.ask("POST", "/v1/jobs", held, {"Prefer": "return=minimal"}, expect=201)
+    api.ask("POST", "/v1/jobs", {**held, "durability": "relaxed"}, {"Prefer": "return=minimal"}, expect=201)
     api.ask("POST", "/v1/jobs", [held, {}], expect=422)
     api.ask("POST", "/v1/jobs", [held, {}], query="?atomic=false")
     api.ask("POST", "/v1/jobs", held, query="?wait=0.01", expect=202)
