@@ -29,6 +29,7 @@
 #define PROCESSORS_MAX 256
 #define THREADS_SPARE_KEPT 2
 #define TASK_CACHE_MAX 64
+#define TASK_BUDGET 128
 #define CACHE_LINE_BYTES 128
 
 struct processor;
@@ -234,10 +235,6 @@ void processors_dump(struct buf *b);
 struct task *task_new(struct processor *p, task_fn fn, void *arg,
                       const struct task_options *options);
 void task_free(struct processor *p, struct task *t);
-/* Leaves the task's stack; commit runs on the scheduler's. */
-void task_leave(struct task *t, task_commit_fn commit, void *arg);
-/* Before the first run: gives it a stack. -EAGAIN when none can be had. */
-int task_bind(struct processor *p, struct task *t);
 /* Counts an operation that went through without parking; yields when there were many. */
 void task_spend(void);
 /* Frees all descriptors; no task may live. */
@@ -246,6 +243,10 @@ void task_slabs_free(void);
 void task_each(void (*fn)(struct task *t, void *ctx), void *ctx);
 /* Calls fn for the memory that descriptors lie in. */
 void task_slabs_each(void (*fn)(void *ctx, const void *at, size_t bytes), void *ctx);
+
+/* run.c */
+/* Leaves the task's stack; commit runs on the scheduler's. */
+void task_leave(struct task *t, task_commit_fn commit, void *arg);
 
 /* group.c */
 /* Makes t the member of a group without an owner, before anything runs. */

@@ -8,9 +8,10 @@
  * on, bounded in number, until they ask for anything. So two tasks may run at the same moment
  * even where there is one processor.
  *
- * How to read it. switch_*.S (leaving a stack), stack.c, task.c (descriptors), runq.c (where
- * runnable tasks stand), wait.c (the word on which all wakers compete), processor.c (find work;
- * go idle without losing a wake-up: the heart), threads.c, poller.c and net.c, timer.c,
+ * How to read it. switch_*.S (leaving a stack), stack.c, task.c (descriptors), run.c
+ * (from stack to stack), runq.c (where runnable tasks stand), wait.c (the word on which all
+ * wakers compete), pick.c (who is next here), processor.c (find work elsewhere; go idle without
+ * losing a wake-up: the heart), threads.c, poller.c and net.c, timer.c,
  * block.c (the hand-off), hog.c (the hand-off of who did not ask for it), monitor.c, group.c
  * (structure and cancellation), event.c, deadlock.c (then suspects.c, memory.c and partial.c),
  * dump.c, sleepers.c, observe.c and trace.c (seen from outside, through the probes of probe.h).

@@ -10,10 +10,8 @@
 #include "base/err.h"
 #include "scheduler/core.h"
 #include "scheduler/hog.h"
-#include "scheduler/overflow.h"
 #include "scheduler/probe.h"
 #include "scheduler/processor.h"
-#include "scheduler/switch.h"
 #include "scheduler/wait.h"
 
 #include <errno.h>
@@ -22,7 +20,6 @@
 
 enum { SLAB_TASKS = 64 }; /* for gdb.py, too */
 #define IDS_AT_ONCE 4096
-#define BUDGET 128
 
 struct task_slab {
     struct task_slab *next;
@@ -137,7 +134,7 @@ struct task *task_new(struct processor *p, task_fn fn, void *arg,
     t->outside = false;
     t->saved_errno = 0;
     t->shields = 0;
-    t->budget = BUDGET;
+    t->budget = TASK_BUDGET;
     list_init(&t->member);
     list_init(&t->groups_open);
     set_relaxed(&t->cancel, 0);
@@ -196,73 +193,6 @@ void task_slabs_each(void (*fn)(void *ctx, const void *at, size_t bytes), void *
 {
     for (const struct task_slab *slab = slabs_now(); slab != NULL; slab = slab->next)
         fn(ctx, slab->tasks, (size_t)SLAB_TASKS * TASK_BYTES);
-}
-
-/* The switch off a task's stack: the only one, so that the jump at its end is predicted. */
-void task_leave(struct task *t, task_commit_fn commit, void *arg)
-{
-    struct thread *m = get_relaxed(&t->thread);
-
-    if (!stack_is_whole(get_relaxed(&t->stack)))
-        overflow_end(t);
-    t->budget = BUDGET;
-    set_relaxed(&m->commit, commit);
-    set_relaxed(&m->commit_arg, arg);
-    void *sp = m->sp;
-    sanitizer_to_thread(&t->sanitizer, &m->sanitizer, false);
-    switch_context(&t->sp, sp);
-    sanitizer_arrived(&t->sanitizer);
-}
-
-static bool commit_end(struct thread *m, struct task *t, void *arg)
-{
-    struct processor *p = get_relaxed(&m->processor);
-
-    inside_end(m); /* it began on the stack that is put away now */
-    if (!stack_is_whole(get_relaxed(&t->stack)))
-        overflow_end(t);
-    sanitizer_give(stack_base(get_relaxed(&t->stack)));
-    stack_put(&p->stacks, t->stack_class, get_relaxed(&t->stack));
-    set_relaxed(&t->stack, NULL);
-    group_member_ended(p, t, (int)(intptr_t)arg);
-    return false;
-}
-
-/* It never returns, so TSan must not note that it was called: its fiber is used again. */
-SANITIZER_LOCAL static void task_entry(void *arg)
-{
-    struct task *t = arg;
-
-    sanitizer_arrived(&t->sanitizer);
-    sanitizer_take(t);
-    sanitizer_take(stack_base(get_relaxed(&t->stack)));
-    int result = t->fn(t->arg);
-    assert_always(list_is_empty(&t->groups_open)); /* a frame ended with a group open */
-    assert_always(t->shields == 0);
-
-    struct thread *m = inside_begin_surely();
-    probe_stop(t, "end");
-    set_relaxed(&m->commit, commit_end);
-    set_relaxed(&m->commit_arg, (void *)(intptr_t)result);
-    void *sp = m->sp;
-    sanitizer_to_thread(&t->sanitizer, &m->sanitizer, true);
-    switch_context(&t->sp, sp);
-    err_broken("an ended task ran again", __FILE__, __LINE__);
-}
-
-int task_bind(struct processor *p, struct task *t)
-{
-    char *stack = stack_get(&p->stacks, t->stack_class);
-
-    if (stack == NULL)
-        return -EAGAIN;
-
-    size_t size = stack_bytes(t->stack_class);
-    sanitizer_stack(&t->sanitizer, stack_base(stack) + STACK_GUARD_BYTES,
-                    size - STACK_GUARD_BYTES);
-    set_relaxed(&t->stack, stack);
-    t->sp = switch_prepare(stack_top(stack, t->stack_class), task_entry, t);
-    return 0;
 }
 
 struct task *task_self(void)

@@ -8,11 +8,10 @@
 #include "scheduler/poller.h"
 #include "scheduler/probe.h"
 #include "scheduler/processor.h"
-#include "scheduler/switch.h"
+#include "scheduler/run.h"
 #include "scheduler/wait.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -225,71 +224,6 @@ void thread_wait_token(struct thread *m)
     m->ending = token == TOKEN_STOP;
 }
 
-/* errno belongs to the thread and is carried for the task. TSan sees one variable that a thread
- * writes and a fiber reads with nothing between them; here it is not to look. */
-static __attribute__((noinline, no_sanitize("thread"))) void errno_restore(int saved)
-{
-    errno = saved;
-}
-
-static __attribute__((noinline, no_sanitize("thread"))) int errno_saved(void)
-{
-    return errno;
-}
-
-/* The task is off the thread, and with it all that it was asked but one thing. */
-static void answer(struct thread *m)
-{
-    hog_answer(m);
-    atomic_store(&m->asked, ASKED_NOTHING);
-}
-
-/* One run of a task, from its stack's top to its next switch. */
-static void run(struct thread *m, struct processor *p, struct task *t)
-{
-    count_add(&p->counters.runs, 1);
-    if (t->outside) {
-        t->outside = false;
-        count_add(&p->counters.outside, -1);
-    }
-    if (get_relaxed(&sched.dead_told) && !t->background)
-        set_relaxed(&sched.dead_told, false);
-    set_relaxed(&t->thread, m);
-    set_relaxed(&t->state, TASK_RUNNING);
-    probe_run(p, t);
-    atomic_store_explicit(&m->task, t, memory_order_release); /* H1: no use of p after it */
-
-    void *sp = t->sp;
-    errno_restore(t->saved_errno);
-    sanitizer_to_task(&m->sanitizer, &t->sanitizer);
-    switch_context(&m->sp, sp);
-    sanitizer_arrived(&m->sanitizer);
-    t->saved_errno = errno_saved();
-    set_relaxed(&m->task, NULL);
-    atomic_signal_fence(memory_order_seq_cst);
-    if (get_relaxed(&m->asked) != ASKED_NOTHING)
-        answer(m);
-}
-
-static void execute(struct thread *m, struct task *t)
-{
-    bool again;
-
-    do {
-        struct processor *p = get_relaxed(&m->processor);
-        if (get_relaxed(&t->stack) == NULL && task_bind(p, t) < 0) {
-            /* It was promised to run. Others will end and leave their stacks. */
-            processor_requeue(p, t);
-            sched_yield();
-            return;
-        }
-        run(m, p, t);
-        again = get_relaxed(&m->commit)(m, t, get_relaxed(&m->commit_arg));
-    } while (again && get_relaxed(&m->processor) != NULL);
-    if (again)
-        processor_ready(t);
-}
-
 void thread_loop(struct thread *m)
 {
     while (!m->ending && !atomic_load(&sched.stopping)) {
@@ -299,7 +233,7 @@ void thread_loop(struct thread *m)
         }
         struct task *t = processor_find(m);
         if (t != NULL)
-            execute(m, t);
+            run_execute(m, t);
     }
 }
 

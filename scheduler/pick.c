@@ -1,0 +1,124 @@
+/* pick.c: who is next, of those that this processor has itself. */
+#include "scheduler/pick.h"
+
+#include "base/clock.h"
+#include "scheduler/poller.h"
+#include "scheduler/probe.h"
+#include "scheduler/processor.h"
+
+#define GLOBAL_EVERY 61
+#define IN_ROW_MAX 3        /* so often are those passed that have begun, */
+#define IN_ROW_MAX_NEW 1000 /* and those that have not */
+
+bool pick_due_timers(struct processor *p, struct processor *of, uint64_t now_ns)
+{
+    struct task_list due = {0};
+    unsigned n;
+
+    if (atomic_load_explicit(&of->timers.next_at_ns, memory_order_acquire) > now_ns)
+        return false;
+    n = timers_run(&of->timers, now_ns, &due);
+    count_add(&p->counters.timers_fired, n);
+    probe_timers(p, n);
+    processor_ready_list(&due);
+    if (runq_len(&p->runq) > 1)
+        processor_submit();
+    return n > 0;
+}
+
+static void check_timers(struct processor *p)
+{
+    if (atomic_load_explicit(&p->timers.next_at_ns, memory_order_relaxed) == TIMERS_NONE)
+        return;
+    uint64_t now = clock_mono_ns();
+    set_relaxed(&sched.coarse_ns, now);
+    pick_due_timers(p, p, now);
+}
+
+static void poll_now(struct processor *p)
+{
+    struct task_list ready = {0};
+
+    if (!poller_try(&ready))
+        return;
+    count_add(&p->counters.polls, 1);
+    if (ready.len == 0)
+        return;
+    processor_ready_list(&ready);
+    processor_submit();
+}
+
+/* Whether who stands at the front was passed often enough. */
+static bool front_has_turn(const struct thread *m, const struct processor *p)
+{
+    const struct task *front = runq_first(&p->runq);
+
+    if (front == NULL)
+        return false;
+    bool begun = get_relaxed(&front->stack) != NULL;
+    return m->in_row >= (begun ? IN_ROW_MAX : IN_ROW_MAX_NEW);
+}
+
+/* Who stands at the back and need not stand behind the others. */
+static const struct task *youngest_in(const struct runq *q)
+{
+    const struct task *last = runq_last(q);
+
+    return last != NULL && get_relaxed(&last->young) ? last : NULL;
+}
+
+/* The youngest come first: who was woken or started last, and then those whom it displaced, the
+ * last one first. So a tree of tasks is walked down before it is walked across, and as many of
+ * its tasks have a stack as it is high, not as it is wide. */
+static struct task *take_youngest(struct thread *m, struct processor *p)
+{
+    struct task *t = NULL;
+
+    if (m->in_row < IN_ROW_MAX || !front_has_turn(m, p)) {
+        t = runq_pop_next(&p->runq);
+        if (t == NULL && youngest_in(&p->runq) != NULL)
+            t = runq_pop_last(&p->runq);
+    }
+    if (t == NULL)
+        m->in_row = 0;
+    else if (m->in_row < IN_ROW_MAX_NEW)
+        m->in_row++;
+    return t;
+}
+
+/* While one task runs, the stack of the next comes into the cache, and the descriptor of the
+ * one after it. They may be stolen meanwhile: descriptors stay, and nothing but time is lost.
+ */
+SANITIZER_LOCAL static struct task *pop(struct runq *q)
+{
+    struct task *t = runq_pop(q);
+    uint64_t head = get_relaxed(&q->head);
+    const struct task *next = get_relaxed(&q->slots[head % RUNQ_SLOTS]);
+
+    __builtin_prefetch(get_relaxed(&q->slots[(head + 1) % RUNQ_SLOTS]));
+    if (next != NULL)
+        __builtin_prefetch(next->sp), __builtin_prefetch((char *)next->sp + 64);
+    return t;
+}
+
+struct task *pick_here(struct thread *m, struct processor *p)
+{
+    struct task *t = NULL;
+    uint32_t tick = get_relaxed(&p->tick) + 1;
+
+    set_relaxed(&p->tick, tick);
+    check_timers(p);
+    if (tick % GLOBAL_EVERY == 0) {
+        poll_now(p);
+        t = processor_take_global(p, youngest_in(&p->runq) != NULL ? 1 : GLOBAL_EVERY);
+    }
+    if (t == NULL)
+        t = take_youngest(m, p);
+    if (t == NULL)
+        t = pop(&p->runq);
+    if (t == NULL)
+        t = runq_pop_next(&p->runq);
+    if (t == NULL)
+        t = processor_take_global(p, RUNQ_SLOTS / 2);
+    return t;
+}

@@ -1,0 +1,13 @@
+/* pick.h: who is next, of those that this processor has itself: of its queue, of its timers,
+ * and now and then of the global queue and the poller. Internal to scheduler/. */
+#ifndef SCHEDULER_PICK_H
+#define SCHEDULER_PICK_H
+
+#include "scheduler/core.h"
+
+/* The next of p's own, NULL when it has none. On the scheduler's stack of m, which has p. */
+struct task *pick_here(struct thread *m, struct processor *p);
+/* Runs the expired timers of any processor on p. false: there were none. */
+bool pick_due_timers(struct processor *p, struct processor *of, uint64_t now_ns);
+
+#endif
