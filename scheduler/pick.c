@@ -119,6 +119,6 @@ struct task *pick_here(struct thread *m, struct processor *p)
     if (t == NULL)
         t = runq_pop_next(&p->runq);
     if (t == NULL)
-        t = processor_take_global(p, RUNQ_SLOTS / 2);
+        t = processor_take_global(p, RUNQ_BATCH);
     return t;
 }

@@ -260,7 +260,7 @@ static struct task *find_elsewhere(struct thread *m, struct processor *p)
             return NULL;
         if (!tasks_visible() && !nexts_visible())
             continue;
-        if ((t = processor_take_global(p, RUNQ_SLOTS / 2)) != NULL || (t = steal(m, p)) != NULL)
+        if ((t = processor_take_global(p, RUNQ_BATCH)) != NULL || (t = steal(m, p)) != NULL)
             return t;
     }
     return NULL;

@@ -3,19 +3,24 @@
 #include "scheduler/probe.h"
 #include "scheduler/processor.h"
 
-/* Behind the others; a full ring gives its older half to everybody. */
-static void push(struct processor *p, struct task *t)
+/* A full ring gives of its oldest to everybody. Out of line: its frame is large. */
+static __attribute__((noinline)) void push_when_full(struct processor *p, struct task *t)
 {
     struct task_list spilled = {0};
 
-    if (runq_push(&p->runq, t))
-        return;
     runq_spill(&p->runq, &spilled);
     count_add(&p->counters.overflows, 1);
     if (!runq_push(&p->runq, t))
         task_list_push(&spilled, t);
     global_push(&sched.global, &spilled);
     processor_submit();
+}
+
+/* Behind the others. */
+static void push(struct processor *p, struct task *t)
+{
+    if (!runq_push(&p->runq, t))
+        push_when_full(p, t);
 }
 
 /* A fair share of the global queue, at most max. */
@@ -160,7 +165,7 @@ void processor_requeue(struct processor *p, struct task *t)
     latency_begin(p, t);
     /* Who yields lets others run, also those that found no place here. */
     if (runq_ring_is_empty(&p->runq))
-        refill(p, RUNQ_SLOTS / 2);
+        refill(p, RUNQ_BATCH);
     set_relaxed(&t->young, false);
     push(p, t);
     processor_submit();

@@ -33,11 +33,13 @@ void runq_spill(struct runq *q, struct task_list *ret)
 {
     uint64_t head = atomic_load_explicit(&q->head, memory_order_acquire);
     uint64_t tail = atomic_load_explicit(&q->tail, memory_order_acquire);
-    struct task *taken[RUNQ_SLOTS / 2];
+    struct task *taken[RUNQ_BATCH];
     uint64_t n;
 
     do {
         n = runq_between(head, tail) / 2;
+        if (n > RUNQ_BATCH)
+            n = RUNQ_BATCH;
         for (uint64_t i = 0; i < n; i++)
             taken[i] = get_relaxed(&q->slots[(head + i) % RUNQ_SLOTS]);
     } while (n > 0 && !atomic_compare_exchange_weak_explicit(
@@ -62,6 +64,8 @@ struct task *runq_steal(struct runq *own, struct runq *victim)
             return NULL;
         if (n > RUNQ_SLOTS / 2) /* head is older than tail */
             continue;
+        if (n > RUNQ_BATCH)
+            n = RUNQ_BATCH;
         if (n > room + 1)
             n = room + 1;
         for (uint64_t i = 0; i + 1 < n; i++) {

@@ -28,7 +28,8 @@
 #include <stdint.h>
 
 #ifndef RUNQ_SLOTS /* the controlled schedules use few */
-#define RUNQ_SLOTS 256
+#define RUNQ_SLOTS 1024
+#define RUNQ_BATCH 128 /* so many at most are stolen, spilled or taken in at once */
 #endif
 
 struct task;
@@ -130,9 +131,10 @@ static inline struct task *runq_pop_next(struct runq *q)
     return atomic_exchange_explicit(&q->next, NULL, memory_order_acq_rel);
 }
 
-/* Owner only: half of a full ring goes into ret. */
+/* Owner only: half of a full ring, but at most RUNQ_BATCH from its front, goes into ret. */
 void runq_spill(struct runq *q, struct task_list *ret);
-/* Takes half of victim: one is the answer, the others stand in own. NULL when empty. */
+/* Takes half of victim, at most RUNQ_BATCH: one is the answer, the others stand in own. NULL
+ * when empty. */
 struct task *runq_steal(struct runq *own, struct runq *victim);
 
 /* Both are hints to other threads. head is read first: it never passes a tail read later, but

@@ -29,6 +29,7 @@ void control_free(void *memory);
 uint64_t control_clock_ns(void);
 
 #define RUNQ_SLOTS 4
+#define RUNQ_BATCH 2
 
 #undef atomic_load
 #undef atomic_load_explicit

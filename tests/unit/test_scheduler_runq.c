@@ -46,20 +46,42 @@ START_TEST(a_queue_gives_in_the_order_it_took)
 }
 END_TEST
 
-START_TEST(a_full_queue_spills_its_older_half)
+START_TEST(a_queue_spills_its_older_half_up_to_a_batch)
+{
+    const unsigned counts[] = {10, 2 * RUNQ_BATCH, RUNQ_SLOTS};
+    struct task *tasks = make_tasks(RUNQ_SLOTS);
+
+    for (int c = 0; c < 3; c++) {
+        unsigned half = counts[c] / 2 < RUNQ_BATCH ? counts[c] / 2 : RUNQ_BATCH;
+        struct runq *q = make_runq();
+        struct task_list spilled = {0};
+
+        for (unsigned i = 0; i < counts[c]; i++)
+            ck_assert(runq_push(q, &tasks[i]));
+        runq_spill(q, &spilled);
+        ck_assert_uint_eq(spilled.len, half);
+        for (unsigned i = 0; i < half; i++)
+            ck_assert_uint_eq(task_list_pop(&spilled)->id, i);
+        ck_assert_uint_eq(runq_pop(q)->id, half);
+        free(q);
+    }
+    free(tasks);
+}
+END_TEST
+
+START_TEST(a_thief_takes_no_more_than_a_batch)
 {
     struct task *tasks = make_tasks(RUNQ_SLOTS);
-    struct runq *q = make_runq();
-    struct task_list spilled = {0};
+    struct runq *own = make_runq(), *victim = make_runq();
 
     for (unsigned i = 0; i < RUNQ_SLOTS; i++)
-        ck_assert(runq_push(q, &tasks[i]));
-    runq_spill(q, &spilled);
-    ck_assert_uint_eq(spilled.len, RUNQ_SLOTS / 2);
-    for (unsigned i = 0; i < RUNQ_SLOTS / 2; i++)
-        ck_assert_uint_eq(task_list_pop(&spilled)->id, i);
-    ck_assert_uint_eq(runq_pop(q)->id, RUNQ_SLOTS / 2);
-    free(q);
+        ck_assert(runq_push(victim, &tasks[i]));
+    ck_assert_uint_eq(runq_steal(own, victim)->id, RUNQ_BATCH - 1);
+    ck_assert_uint_eq(runq_len(own), RUNQ_BATCH - 1);
+    ck_assert_uint_eq(runq_len(victim), RUNQ_SLOTS - RUNQ_BATCH);
+    ck_assert_uint_eq(runq_pop(victim)->id, RUNQ_BATCH);
+    free(own);
+    free(victim);
     free(tasks);
 }
 END_TEST
@@ -203,7 +225,8 @@ int main(void)
 
     tcase_set_timeout(tc, 120);
     tcase_add_test(tc, a_queue_gives_in_the_order_it_took);
-    tcase_add_test(tc, a_full_queue_spills_its_older_half);
+    tcase_add_test(tc, a_queue_spills_its_older_half_up_to_a_batch);
+    tcase_add_test(tc, a_thief_takes_no_more_than_a_batch);
     tcase_add_test(tc, a_thief_takes_half_and_leaves_half);
     tcase_add_test(tc, who_is_put_next_displaces_who_was);
     tcase_add_test(tc, the_owner_takes_from_the_back_what_nobody_else_took);
