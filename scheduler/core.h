@@ -87,7 +87,8 @@ struct task {
 _Static_assert(sizeof(struct task) <= TASK_BYTES, "a task fills its slot");
 _Static_assert(offsetof(struct task, fn) <= 64, "a switch touches one line of a task");
 
-/* Runs on the scheduler's stack once the task has left its own. true: run it again at once. */
+/* Runs once the task has left its stack, on the scheduler's or on the next task's: so it is
+ * brief and its frames are small. true: it is to run again. */
 typedef bool (*task_commit_fn)(struct thread *m, struct task *t, void *arg);
 
 enum thread_place { PLACE_RUNNING, PLACE_IDLE, PLACE_POLLING, PLACE_SPARE, PLACE_GONE };
@@ -97,13 +98,16 @@ struct thread {
     void *sp; /* of the scheduler's stack, while a task runs */
     struct task *_Atomic task;
     struct processor *_Atomic processor; /* NULL in a blocking call; see H3 in hog.c */
+    struct task *_Atomic left;           /* its commit is still to be done; see run.c */
     task_commit_fn _Atomic commit;
     void *_Atomic commit_arg;
-    _Atomic uint32_t asked; /* enum asked, by the monitor */
-    _Atomic bool inside;    /* uses its processor on a task's stack */
-    bool away;              /* own; counted in scheduler.blocked */
-    bool hog;               /* own; counted in scheduler.taken */
-    bool spinning;          /* counted in scheduler.spinning */
+    struct task *_Atomic chosen; /* taken out of the queue to be the next */
+    int *error;                  /* errno of this thread */
+    _Atomic uint32_t asked;      /* enum asked, by the monitor */
+    _Atomic bool inside;         /* uses its processor on a task's stack */
+    bool away;                   /* own; counted in scheduler.blocked */
+    bool hog;                    /* own; counted in scheduler.taken */
+    bool spinning;               /* counted in scheduler.spinning */
     bool ending;
     uint16_t in_row; /* how often the front of the queue was passed */
     struct rand rand;
@@ -245,7 +249,7 @@ void task_each(void (*fn)(struct task *t, void *ctx), void *ctx);
 void task_slabs_each(void (*fn)(void *ctx, const void *at, size_t bytes), void *ctx);
 
 /* run.c */
-/* Leaves the task's stack; commit runs on the scheduler's. */
+/* Leaves the task's stack, and commits that. */
 void task_leave(struct task *t, task_commit_fn commit, void *arg);
 
 /* group.c */

@@ -16,8 +16,9 @@
  * It is Dekker's: one of the two sees the other. The thread pays a store and a load and no
  * fence; the fence of both is the monitor's membarrier, 14 us and rare. A thread that sees the
  * question takes it back by compare-and-swap, and either keeps its processor or has lost it.
- * On the scheduler's stack a thread is always inside: there thread.task is NULL, and the way
- * back from a task asks the same question (threads.c).
+ * On the scheduler's stack, and on its way from one task to the next (run.c), a thread is
+ * always inside: there thread.task is NULL, and the way off a task asks the same question
+ * (run.c).
  *
  * H1  a processor is used by the thread that holds it, inside or on the scheduler's stack.
  * H2  asked goes to TAKEN only from PROCESSOR, only by the monitor, and only when after a

@@ -74,13 +74,26 @@ static bool is_overflow(const struct task *t, const char *address)
            address < stack_base(stack) + STACK_GUARD_BYTES;
 }
 
+/* Of whose stack the thread may be on: between two tasks it is on one of theirs. NULL: it is no
+ * overflow. */
+static const struct task *whose(const struct thread *m, const char *address)
+{
+    const struct task *tasks[] = {get_relaxed(&m->task), get_relaxed(&m->left),
+                                  get_relaxed(&m->chosen)};
+
+    for (unsigned i = 0; i < sizeof tasks / sizeof *tasks; i++)
+        if (is_overflow(tasks[i], address))
+            return tasks[i];
+    return NULL;
+}
+
 static void fault(int sig, siginfo_t *info, void *context)
 {
     struct thread *m = thread_self();
-    const struct task *t = m != NULL ? get_relaxed(&m->task) : NULL;
+    const struct task *t = m != NULL ? whose(m, info->si_addr) : NULL;
 
     (void)context;
-    if (is_overflow(t, info->si_addr)) {
+    if (t != NULL) {
         signal(sig, SIG_DFL);
         report(t);
         return; /* the access is made again, and ends the process */

@@ -6,7 +6,7 @@
 #include "scheduler/probe.h"
 #include "scheduler/processor.h"
 
-#define GLOBAL_EVERY 61
+#define PICK_TICK 61
 #define IN_ROW_MAX 3        /* so often are those passed that have begun, */
 #define IN_ROW_MAX_NEW 1000 /* and those that have not */
 
@@ -101,23 +101,56 @@ SANITIZER_LOCAL static struct task *pop(struct runq *q)
     return t;
 }
 
-struct task *pick_here(struct thread *m, struct processor *p)
+/* Of the queue alone. */
+static struct task *take(struct thread *m, struct processor *p)
 {
-    struct task *t = NULL;
-    uint32_t tick = get_relaxed(&p->tick) + 1;
+    struct task *t = take_youngest(m, p);
 
-    set_relaxed(&p->tick, tick);
-    check_timers(p);
-    if (tick % GLOBAL_EVERY == 0) {
-        poll_now(p);
-        t = processor_take_global(p, youngest_in(&p->runq) != NULL ? 1 : GLOBAL_EVERY);
-    }
-    if (t == NULL)
-        t = take_youngest(m, p);
     if (t == NULL)
         t = pop(&p->runq);
     if (t == NULL)
         t = runq_pop_next(&p->runq);
+    return t;
+}
+
+static bool timers_are_due(const struct processor *p)
+{
+    uint64_t next = get_relaxed(&p->timers.next_at_ns);
+
+    if (next == TIMERS_NONE)
+        return false;
+    uint64_t now = clock_mono_ns();
+    set_relaxed(&sched.coarse_ns, now);
+    return next <= now;
+}
+
+struct task *pick_at_hand(struct thread *m, struct processor *p)
+{
+    uint32_t tick = get_relaxed(&p->tick) + 1;
+
+    if (tick % PICK_TICK == 0 || timers_are_due(p))
+        return NULL;
+    set_relaxed(&p->tick, tick);
+    return take(m, p);
+}
+
+struct task *pick_here(struct thread *m, struct processor *p)
+{
+    struct task *t = get_relaxed(&m->chosen);
+    uint32_t tick = get_relaxed(&p->tick) + 1;
+
+    if (t != NULL) {
+        set_relaxed(&m->chosen, NULL);
+        return t;
+    }
+    set_relaxed(&p->tick, tick);
+    check_timers(p);
+    if (tick % PICK_TICK == 0) {
+        poll_now(p);
+        t = processor_take_global(p, youngest_in(&p->runq) != NULL ? 1 : PICK_TICK);
+    }
+    if (t == NULL)
+        t = take(m, p);
     if (t == NULL)
         t = processor_take_global(p, RUNQ_BATCH);
     return t;

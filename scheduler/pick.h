@@ -7,6 +7,9 @@
 
 /* The next of p's own, NULL when it has none. On the scheduler's stack of m, which has p. */
 struct task *pick_here(struct thread *m, struct processor *p);
+/* The same where it is plainly at hand and nothing else is due, else NULL. On a task's stack.
+ */
+struct task *pick_at_hand(struct thread *m, struct processor *p);
 /* Runs the expired timers of any processor on p. false: there were none. */
 bool pick_due_timers(struct processor *p, struct processor *of, uint64_t now_ns);
 

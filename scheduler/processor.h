@@ -15,7 +15,7 @@ void processor_ready(struct task *t);
 void processor_ready_list(struct task_list *list);
 /* A new task: as processor_ready, but an idle processor is told. */
 void processor_spawn(struct task *t);
-/* Behind what is runnable on this processor. On the scheduler's stack. */
+/* Behind what is runnable on this processor. Between two tasks. */
 void processor_requeue(struct processor *p, struct task *t);
 
 /* One from the global queue, NULL when it is empty; a fair share of at most max, the others

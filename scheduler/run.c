@@ -1,18 +1,116 @@
-/* run.c: from the scheduler's stack to a task's, and back. */
+/* run.c: from stack to stack.
+ *
+ * A thread has a stack of its own, the scheduler's, whose loop looks for work and switches to
+ * tasks. A task that leaves its stack often need not go there: when who is next is plainly at
+ * hand, it switches to that one's stack at once, which is one switch instead of two and none of
+ * the loop. The loop's frame stays where it is until somebody finds nothing at hand.
+ *
+ *     task A                              task B, which left by task_leave before
+ *         thread.task = NULL
+ *         was it asked for something?     (then, or when nothing is at hand: to the loop)
+ *         picks B; B.thread = thread
+ *         thread.left = A
+ *         saves its registers, switches
+ *                                         commits A: only now may others learn that it sleeps
+ *                                         thread.task = B
+ *
+ * R1  who left is committed after its stack was left and before anything else happens on that
+ *     thread: by the successor, or by the loop.
+ * R2  a successor is chosen only from what stands here, and never when something else is due:
+ *     a tick of the global queue and the poller, a timer, an answer to the monitor. So the loop
+ *     is come by at least every PICK_TICK picks.
+ * R3  between leaving and arriving thread.task is NULL, as in the loop: nothing is taken from
+ *     who stands between two tasks (H1).
+ * R4  only who has a stack is switched to directly, and only by who keeps its own. One that
+ *     begins has yet to be given a stack, and rounds as the loop does, not as whoever
+ *     leaves; one that ends gives its stack back, mostly to one that begins.
+ *
+ * (Play: tests/schedule; to commit before the switch lets two threads onto one stack there.
+ * Model: tests/model/take.pml; to go on though asked lets two threads into one processor.)
+ */
 #include "scheduler/run.h"
 
 #include "base/err.h"
 #include "scheduler/hog.h"
 #include "scheduler/overflow.h"
+#include "scheduler/pick.h"
 #include "scheduler/probe.h"
 #include "scheduler/processor.h"
 #include "scheduler/switch.h"
+#include "scheduler/threads.h"
 #include "scheduler/wait.h"
 
 #include <errno.h>
 #include <sched.h>
 
-/* The switch off a task's stack: the only one, so that the jump at its end is predicted. */
+/* errno belongs to the thread and is carried for the task. TSan sees one variable that a thread
+ * writes and a fiber reads with nothing between them; here it is not to look. */
+SANITIZER_LOCAL static void errno_restore(const struct thread *m, const struct task *t)
+{
+    *m->error = t->saved_errno;
+}
+
+SANITIZER_LOCAL static void errno_save(const struct thread *m, struct task *t)
+{
+    t->saved_errno = *m->error;
+}
+
+/* t is about to run: from here to its next leaving. */
+static void begin(struct thread *m, struct processor *p, struct task *t)
+{
+    count_add(&p->counters.runs, 1);
+    if (t->outside) {
+        t->outside = false;
+        count_add(&p->counters.outside, -1);
+    }
+    if (get_relaxed(&sched.dead_told) && !t->background)
+        set_relaxed(&sched.dead_told, false);
+    set_relaxed(&t->thread, m);
+    set_relaxed(&t->state, TASK_RUNNING);
+    probe_run(p, t);
+}
+
+/* What is to be done with who left, R1. */
+static void commit_left(struct thread *m)
+{
+    struct task *t = get_relaxed(&m->left);
+
+    set_relaxed(&m->left, NULL);
+    if (get_relaxed(&m->commit)(m, t, get_relaxed(&m->commit_arg)))
+        processor_ready(t);
+}
+
+/* ---- from task to task ---- */
+
+/* Who runs next, NULL when the loop is to see to that. */
+static struct task *successor(struct thread *m)
+{
+    set_relaxed(&m->task, NULL);
+    atomic_signal_fence(memory_order_seq_cst);
+    struct processor *p = get_relaxed(&m->processor);
+    if (get_relaxed(&m->asked) != ASKED_NOTHING || p == NULL)
+        return NULL;
+
+    struct task *t = pick_at_hand(m, p);
+    set_relaxed(&m->chosen, t);
+    if (t == NULL || get_relaxed(&t->stack) == NULL)
+        return NULL;
+    begin(m, p, t);
+    return t;
+}
+
+/* On the stack of t, perhaps on another thread than the one it left. */
+static void arrive(struct thread *m, struct task *t)
+{
+    if (get_relaxed(&m->left) != NULL) {
+        commit_left(m);
+        set_relaxed(&m->chosen, NULL);
+        sanitizer_left();
+        atomic_store_explicit(&m->task, t, memory_order_release); /* H1: no use of p after it */
+    }
+    errno_restore(m, t);
+}
+
 void task_leave(struct task *t, task_commit_fn commit, void *arg)
 {
     struct thread *m = get_relaxed(&t->thread);
@@ -20,13 +118,24 @@ void task_leave(struct task *t, task_commit_fn commit, void *arg)
     if (!stack_is_whole(get_relaxed(&t->stack)))
         overflow_end(t);
     t->budget = TASK_BUDGET;
+    sanitizer_leave(&m->sanitizer);
+    errno_save(m, t);
+    set_relaxed(&m->left, t);
     set_relaxed(&m->commit, commit);
     set_relaxed(&m->commit_arg, arg);
-    void *sp = m->sp;
-    sanitizer_to_thread(&t->sanitizer, &m->sanitizer, false);
-    switch_context(&t->sp, sp);
+    struct task *next = successor(m);
+    sanitizer_jump(&t->sanitizer, next != NULL ? &next->sanitizer : &m->sanitizer, false);
+    if (next != NULL)
+        switch_alike(&t->sp, next->sp);
+    else
+        switch_context(&t->sp, m->sp);
     sanitizer_arrived(&t->sanitizer);
+    m = get_relaxed(&t->thread);
+    arrive(m, t);
+    sanitizer_enter(&m->sanitizer, &t->sanitizer);
 }
+
+/* ---- its beginning and its end ---- */
 
 static bool commit_end(struct thread *m, struct task *t, void *arg)
 {
@@ -46,20 +155,24 @@ static bool commit_end(struct thread *m, struct task *t, void *arg)
 SANITIZER_LOCAL static void task_entry(void *arg)
 {
     struct task *t = arg;
+    struct thread *m = get_relaxed(&t->thread);
 
     sanitizer_arrived(&t->sanitizer);
+    sanitizer_enter(&m->sanitizer, &t->sanitizer);
     sanitizer_take(t);
     sanitizer_take(stack_base(get_relaxed(&t->stack)));
     int result = t->fn(t->arg);
     assert_always(list_is_empty(&t->groups_open)); /* a frame ended with a group open */
     assert_always(t->shields == 0);
 
-    struct thread *m = inside_begin_surely();
+    m = inside_begin_surely();
     probe_stop(t, "end");
+    set_relaxed(&m->left, t);
     set_relaxed(&m->commit, commit_end);
     set_relaxed(&m->commit_arg, (void *)(intptr_t)result);
     void *sp = m->sp;
-    sanitizer_to_thread(&t->sanitizer, &m->sanitizer, true);
+    sanitizer_leave(&m->sanitizer);
+    sanitizer_jump(&t->sanitizer, &m->sanitizer, true);
     switch_context(&t->sp, sp);
     err_broken("an ended task ran again", __FILE__, __LINE__);
 }
@@ -80,17 +193,7 @@ static int bind(struct processor *p, struct task *t)
     return 0;
 }
 
-/* errno belongs to the thread and is carried for the task. TSan sees one variable that a thread
- * writes and a fiber reads with nothing between them; here it is not to look. */
-static __attribute__((noinline, no_sanitize("thread"))) void errno_restore(int saved)
-{
-    errno = saved;
-}
-
-static __attribute__((noinline, no_sanitize("thread"))) int errno_saved(void)
-{
-    return errno;
-}
+/* ---- from the loop ---- */
 
 /* The task is off the thread, and with it all that it was asked but one thing. */
 static void answer(struct thread *m)
@@ -99,48 +202,45 @@ static void answer(struct thread *m)
     atomic_store(&m->asked, ASKED_NOTHING);
 }
 
-/* One run of a task, from its stack's top to its next switch. */
+/* Until somebody comes back, who need not be t. */
 static void run(struct thread *m, struct processor *p, struct task *t)
 {
-    count_add(&p->counters.runs, 1);
-    if (t->outside) {
-        t->outside = false;
-        count_add(&p->counters.outside, -1);
-    }
-    if (get_relaxed(&sched.dead_told) && !t->background)
-        set_relaxed(&sched.dead_told, false);
-    set_relaxed(&t->thread, m);
-    set_relaxed(&t->state, TASK_RUNNING);
-    probe_run(p, t);
+    begin(m, p, t);
     atomic_store_explicit(&m->task, t, memory_order_release); /* H1: no use of p after it */
-
-    void *sp = t->sp;
-    errno_restore(t->saved_errno);
-    sanitizer_to_task(&m->sanitizer, &t->sanitizer);
-    switch_context(&m->sp, sp);
+    errno_restore(m, t);
+    sanitizer_jump(&m->sanitizer, &t->sanitizer, false);
+    switch_context(&m->sp, t->sp);
     sanitizer_arrived(&m->sanitizer);
-    t->saved_errno = errno_saved();
+    sanitizer_left();
     set_relaxed(&m->task, NULL);
     atomic_signal_fence(memory_order_seq_cst);
     if (get_relaxed(&m->asked) != ASKED_NOTHING)
         answer(m);
 }
 
-void run_execute(struct thread *m, struct task *t)
+static void execute(struct thread *m, struct task *t)
 {
-    bool again;
+    struct processor *p = get_relaxed(&m->processor);
 
-    do {
-        struct processor *p = get_relaxed(&m->processor);
-        if (get_relaxed(&t->stack) == NULL && bind(p, t) < 0) {
-            /* It was promised to run. Others will end and leave their stacks. */
-            processor_requeue(p, t);
-            sched_yield();
-            return;
+    if (get_relaxed(&t->stack) == NULL && bind(p, t) < 0) {
+        /* It was promised to run. Others will end and leave their stacks. */
+        processor_requeue(p, t);
+        sched_yield();
+        return;
+    }
+    run(m, p, t);
+    commit_left(m);
+}
+
+void run_loop(struct thread *m)
+{
+    while (!m->ending && !atomic_load(&sched.stopping)) {
+        if (get_relaxed(&m->processor) == NULL) {
+            thread_rest(m);
+            continue;
         }
-        run(m, p, t);
-        again = get_relaxed(&m->commit)(m, t, get_relaxed(&m->commit_arg));
-    } while (again && get_relaxed(&m->processor) != NULL);
-    if (again)
-        processor_ready(t);
+        struct task *t = processor_find(m);
+        if (t != NULL)
+            execute(m, t);
+    }
 }

@@ -4,8 +4,7 @@
 
 #include "scheduler/core.h"
 
-/* Runs t on m, which has a processor, until it leaves its stack, and sees to what is to be done
- * with it then. On the scheduler's stack. */
-void run_execute(struct thread *m, struct task *t);
+/* The loop of m: runs tasks while it has a processor, until the scheduler stops. */
+void run_loop(struct thread *m);
 
 #endif

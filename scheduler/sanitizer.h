@@ -1,9 +1,9 @@
 /* sanitizer.h: the one place that tells the tools about stacks of our own. Each tool that is
  * not compiled in costs nothing.
  *
- * TSan: a task is a fiber. The way from a task to its thread's scheduler stack synchronises,
- * the way back does not: otherwise TSan would believe that all tasks of one thread are ordered
- * and would report no race between them. State of a processor that tasks reach in program order
+ * TSan: a task is a fiber. The way from a task to its thread synchronises, the way back does
+ * not: otherwise TSan would believe that all tasks of one thread are ordered and would report
+ * no race between them. State of a processor that tasks reach in program order
  * only (its caches) is marked SANITIZER_LOCAL: such a function must contain no atomics that
  * order.
  *
@@ -82,8 +82,28 @@ static inline void sanitizer_task_deinit(struct sanitizer *task)
         __tsan_destroy_fiber(task->fiber);
     task->fiber = NULL;
 }
-static inline __attribute__((always_inline)) void sanitizer_to_task(struct sanitizer *thread,
-                                                                    struct sanitizer *task)
+void AnnotateIgnoreReadsBegin(const char *file, int line);
+void AnnotateIgnoreReadsEnd(const char *file, int line);
+void AnnotateIgnoreWritesBegin(const char *file, int line);
+void AnnotateIgnoreWritesEnd(const char *file, int line);
+
+/* From a task to its thread and back, in the eyes of TSan alone: what happens between two tasks
+ * is the thread's doing, on whoever's stack. Of that the stack's owner must not be told, or all
+ * tasks of the thread were ordered; so plain accesses are not looked at, up to sanitizer_left:
+ * frames there would be races with the owner's own. Atomics order as ever. */
+static inline __attribute__((always_inline)) void sanitizer_leave(struct sanitizer *thread)
+{
+    __tsan_switch_to_fiber(thread->fiber, 0);
+    AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
+    AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+}
+static inline __attribute__((always_inline)) void sanitizer_left(void)
+{
+    AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+    AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
+}
+static inline __attribute__((always_inline)) void sanitizer_enter(struct sanitizer *thread,
+                                                                  struct sanitizer *task)
 {
     __tsan_release(&thread->none);
     __tsan_switch_to_fiber(task->fiber, __tsan_switch_to_fiber_no_sync);
@@ -95,11 +115,9 @@ static inline void sanitizer_lend(struct sanitizer *thread)
 {
     __tsan_acquire(&thread->none);
 }
-static inline __attribute__((always_inline)) void
-sanitizer_to_thread(struct sanitizer *task, struct sanitizer *thread, bool last)
+static inline void sanitizer_jump(struct sanitizer *from, struct sanitizer *to, bool last)
 {
-    (void)task, (void)last;
-    __tsan_switch_to_fiber(thread->fiber, 0);
+    (void)from, (void)to, (void)last;
 }
 static inline void sanitizer_arrived(struct sanitizer *here)
 {
@@ -145,15 +163,11 @@ static inline void sanitizer_task_deinit(struct sanitizer *task)
 {
     (void)task;
 }
-static inline __attribute__((always_inline)) void sanitizer_to_task(struct sanitizer *thread,
-                                                                    struct sanitizer *task)
-{
-    __sanitizer_start_switch_fiber(&thread->fake, task->bottom, task->size);
-}
+/* To another stack, in the eyes of ASan alone. */
 static inline __attribute__((always_inline)) void
-sanitizer_to_thread(struct sanitizer *task, struct sanitizer *thread, bool last)
+sanitizer_jump(struct sanitizer *from, struct sanitizer *to, bool last)
 {
-    __sanitizer_start_switch_fiber(last ? NULL : &task->fake, thread->bottom, thread->size);
+    __sanitizer_start_switch_fiber(last ? NULL : &from->fake, to->bottom, to->size);
 }
 static inline void sanitizer_arrived(struct sanitizer *here)
 {
@@ -182,15 +196,9 @@ static inline void sanitizer_task_deinit(struct sanitizer *task)
 {
     (void)task;
 }
-static inline __attribute__((always_inline)) void sanitizer_to_task(struct sanitizer *thread,
-                                                                    struct sanitizer *task)
+static inline void sanitizer_jump(struct sanitizer *from, struct sanitizer *to, bool last)
 {
-    (void)thread, (void)task;
-}
-static inline __attribute__((always_inline)) void
-sanitizer_to_thread(struct sanitizer *task, struct sanitizer *thread, bool last)
-{
-    (void)task, (void)thread, (void)last;
+    (void)from, (void)to, (void)last;
 }
 static inline void sanitizer_arrived(struct sanitizer *here)
 {
@@ -203,6 +211,17 @@ static inline void sanitizer_stack(struct sanitizer *task, void *base, size_t si
 #endif
 
 #if !defined(SANITIZER_TSAN)
+static inline void sanitizer_leave(struct sanitizer *thread)
+{
+    (void)thread;
+}
+static inline void sanitizer_left(void)
+{
+}
+static inline void sanitizer_enter(struct sanitizer *thread, struct sanitizer *task)
+{
+    (void)thread, (void)task;
+}
 static inline void sanitizer_lend(struct sanitizer *thread)
 {
     (void)thread;

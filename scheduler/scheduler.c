@@ -19,8 +19,9 @@
  *
  * A task's way. group_spawn takes a descriptor and puts it into the slot `next` of its
  * processor; the thread's loop (threads.c) takes it out, binds a stack and switches to it. When
- * it parks, it switches back to the loop with a commit function, which runs after its registers
- * are saved: only there may others learn that it sleeps. A waker makes it runnable on the
+ * it parks, it switches back to the loop, or at once to the next task (run.c), with a commit
+ * function, which runs after its registers are saved: only there may others learn that it
+ * sleeps. A waker makes it runnable on the
  * waker's own processor; when its function returns, the loop takes its stack and descriptor
  * back and tells its group.
  *
@@ -41,9 +42,9 @@
  *
  * Locks. group.lock > task.tree_lock > group.lock below > wait word (no lock) > idle_lock,
  * global.lock, timers.lock, stores (leaves). None is held over a switch but by wait_park, which
- * gives it back on the scheduler's stack. Threads sleep on a futex each, one in epoll.
+ * gives it back once the stack is left. Threads sleep on a futex each, one in epoll.
  *
- * S1  exactly one thread runs a task, and only between two switches of its loop. It holds a
+ * S1  exactly one thread runs a task, and only between two of its switches. It holds a
  *     processor then, or is counted in sched.blocked.
  * S2  a task's stack is touched by nobody else once it runs, and by its waker only under the
  *     lock of the object it waits in.
@@ -60,6 +61,7 @@
 #include "scheduler/overflow.h"
 #include "scheduler/poller.h"
 #include "scheduler/processor.h"
+#include "scheduler/run.h"
 #include "scheduler/threads.h"
 #include "scheduler/trace.h"
 #include "scheduler/wait.h"
@@ -198,7 +200,7 @@ int scheduler_run(const struct scheduler_options *options, task_fn fn, void *arg
 
     int r = start(fn, arg);
     if (r == 0) {
-        thread_loop(thread_self());
+        run_loop(thread_self());
         monitor_stop();
         r = sched.dead_cancelled ? -EDEADLK : sched.root_result;
     }

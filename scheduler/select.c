@@ -82,7 +82,7 @@ static void lock_all(struct selection *s)
             spin_lock(&chan_at(s, i)->lock);
 }
 
-/* Runs on the scheduler's stack once the task has parked. As soon as one lock is free another
+/* Runs once the task has left its stack. As soon as one lock is free another
  * thread may claim and run our task, but it cannot end the frame that s lives in before it has
  * taken every other lock of the select to leave those queues. So s may be read until the last
  * lock is given back, and not after. */

@@ -125,12 +125,10 @@ static char *guard_set(char *stack)
     return canary_write(stack);
 }
 
-SANITIZER_LOCAL bool stack_is_whole(const char *stack)
+SANITIZER_LOCAL bool stack_canary_is_whole(const char *stack)
 {
     const uint64_t *word = (const uint64_t *)(const void *)(stack - STACK_CANARY_MARK);
 
-    if (!stack_has_canary(stack))
-        return true;
     for (unsigned i = 0; i < CANARY_WORDS; i++)
         if (word[i] != CANARY)
             return false;

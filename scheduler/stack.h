@@ -34,14 +34,19 @@ char *stack_get(struct stack_cache *cache, unsigned class);
 void stack_put(struct stack_cache *cache, unsigned class, char *stack);
 size_t stack_bytes(unsigned class);           /* guard included */
 char *stack_top(char *stack, unsigned class); /* where it begins to grow down */
-/* true unless the stack is guarded by a canary alone and something wrote over it. */
-bool stack_is_whole(const char *stack);
+/* Of one that is guarded by a canary alone: whether nothing wrote over that. */
+bool stack_canary_is_whole(const char *stack);
 /* For tests, before scheduler_run: as if the kernel offered nothing better. */
 enum stack_guards { STACK_GUARDS_LIGHT, STACK_GUARDS_MPROTECT, STACK_GUARDS_CANARY };
 void stack_guards_at_best(enum stack_guards best);
 static inline bool stack_has_canary(const char *stack)
 {
     return ((uintptr_t)stack & STACK_CANARY_MARK) != 0;
+}
+/* true unless the stack is guarded by a canary alone and something wrote over it. */
+static inline bool stack_is_whole(const char *stack)
+{
+    return !stack_has_canary(stack) || stack_canary_is_whole(stack);
 }
 static inline char *stack_base(char *stack)
 {

@@ -61,6 +61,9 @@ switch_context:
         ret
         .cfi_endproc
         .size   switch_context, . - switch_context
+/* The way back is the same for all. */
+        .globl  switch_alike
+        .set    switch_alike, switch_context
 
 /* The outermost frame of every task: x19 = argument, x20 = function. */
         .type   switch_entry, %function

@@ -52,6 +52,7 @@ static void begin(struct thread *m)
 {
     thread_self_set(m);
     m->tid = (uint32_t)gettid();
+    m->error = &errno;
     sanitizer_thread_init(&m->sanitizer);
     overflow_thread_begin(m);
 }
@@ -87,7 +88,7 @@ static void *thread_main(void *arg)
     /* Made while all others were told to stop, it may be told nothing. */
     if (!atomic_load(&sched.stopping))
         thread_wait_token(m);
-    thread_loop(m);
+    run_loop(m);
     end(m);
     return NULL;
 }
@@ -148,7 +149,7 @@ void thread_put_spare(struct thread *m)
 
 /* A thread that comes here itself: it may have been put into the list by who took its
  * processor, or been told to stop meanwhile. */
-static void rest(struct thread *m)
+void thread_rest(struct thread *m)
 {
     /* Its task may have parked, and been the last that ran: a processor looks again. */
     if (hog_is_back(m) && atomic_load(&sched.idle_count) == sched.count)
@@ -222,19 +223,6 @@ void thread_wait_token(struct thread *m)
     probe_awake(m);
     m->spinning = token == TOKEN_SPINNING;
     m->ending = token == TOKEN_STOP;
-}
-
-void thread_loop(struct thread *m)
-{
-    while (!m->ending && !atomic_load(&sched.stopping)) {
-        if (get_relaxed(&m->processor) == NULL) {
-            rest(m);
-            continue;
-        }
-        struct task *t = processor_find(m);
-        if (t != NULL)
-            run_execute(m, t);
-    }
 }
 
 void threads_stop(void)

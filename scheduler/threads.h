@@ -8,8 +8,6 @@
 
 /* Makes the caller a thread of the scheduler. 0 or -ENOMEM. */
 int thread_adopt(void);
-/* Runs tasks until the scheduler stops. */
-void thread_loop(struct thread *m);
 /* Waits for all others, and ends the part of the caller. */
 void threads_join(void);
 /* Forgets them. A foreign thread that woke one must have left our code. */
@@ -21,6 +19,8 @@ struct thread *thread_new(void);
 struct thread *thread_get_spare(void);
 /* Back into the list of spares. */
 void thread_put_spare(struct thread *m);
+/* The calling thread, without a processor, joins the spares and sleeps. */
+void thread_rest(struct thread *m);
 /* Under idle_lock: m sleeps or will, and has no processor. */
 void thread_make_spare(struct thread *m);
 /* Ends half of the spares beyond those that are kept. true: some are left. The monitor. */

@@ -160,7 +160,7 @@ static void count_park(struct processor *p, bool outside)
         count_add(&p->counters.outside, 1);
 }
 
-/* On the scheduler's stack. From PARKED on the task may run elsewhere, even be gone, unless
+/* With the stack left. From PARKED on the task may run elsewhere, even be gone, unless
  * the lock that is released last still holds it up; nothing of it is read after. */
 static bool commit(struct thread *m, struct task *t, void *arg)
 {

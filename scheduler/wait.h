@@ -54,8 +54,8 @@ void wait_begin(struct wait *w);
  */
 int wait_park(struct wait *w, _Atomic uint32_t *lock, const char *reason, const void *object,
               uint64_t deadline_ns);
-/* As wait_park, with several locks to release (select): unlock(arg) is called on the
- * scheduler's stack. */
+/* As wait_park, with several locks to release (select): unlock(arg) is called once this stack
+ * is left. */
 int wait_park_with(struct wait *w, void (*unlock)(void *arg), void *arg, const char *reason,
                    const void *object, uint64_t deadline_ns);
 /* As wait_park, but neither cancellation nor a deadline ends it. */

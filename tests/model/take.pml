@@ -19,6 +19,7 @@
  *   BLIND_TAKE   it takes by a store, whatever the thread has answered
  *   BLIND_KEEP   the thread keeps its processor by a store
  *   UNASKED      the thread does not look whether it was asked
+ *   DIRECT_UNASKED  it does not look when it goes from one task to the next
  *   LATE_CLEAR   who comes back clears the question after it has a processor */
 #define HOG 0
 #define OTHER 1
@@ -123,6 +124,19 @@ proctype Hog() {
           if :: asked == YIELD -> atomic { locked -> asked = NOTHING } :: else -> skip fi;
           if :: has -> skip :: else -> come_back() fi;
           enters(HOG); leaves();
+          buffer ! TASK, true
+       :: buffer ! TASK, false; /* from task to task (run.c): only unasked, else by the loop */
+#ifndef DIRECT_UNASKED
+          if :: asked != NOTHING -> seen = 0 :: else -> seen = has fi;
+#else
+          seen = has;
+#endif
+          if
+          :: seen == 1 -> enters(HOG); leaves()
+          :: else -> answer(); /* the loop */
+             atomic { locked -> asked = NOTHING };
+             if :: has -> skip :: else -> come_back() fi
+          fi;
           buffer ! TASK, true
        :: surely();
           enters(HOG); leaves();

@@ -58,7 +58,7 @@ static void to_fiber(struct fiber *f)
 {
     all.now = f;
     all.alone = 0;
-    sanitizer_to_task(&all.sanitizer, &f->sanitizer);
+    sanitizer_jump(&all.sanitizer, &f->sanitizer, false);
     switch_context(&all.sp, f->sp);
     sanitizer_arrived(&all.sanitizer);
     all.now = NULL;
@@ -68,7 +68,7 @@ static void to_control(bool last)
 {
     struct fiber *f = all.now;
 
-    sanitizer_to_thread(&f->sanitizer, &all.sanitizer, last);
+    sanitizer_jump(&f->sanitizer, &all.sanitizer, last);
     switch_context(&f->sp, all.sp);
     sanitizer_arrived(&f->sanitizer);
 }
@@ -99,7 +99,7 @@ void control_start(void (*fn)(void *arg), void *arg)
 
 void *control_self(void)
 {
-    return all.now->arg;
+    return all.now != NULL ? all.now->arg : NULL;
 }
 
 /* ---- who goes on ---- */

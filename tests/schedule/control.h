@@ -41,7 +41,7 @@ void control_run(const struct control_play *play, uint64_t seed, bool torn,
 
 /* From begin or a fiber. */
 void control_start(void (*fn)(void *arg), void *arg);
-/* From a fiber: the argument of its function. */
+/* From a fiber: the argument of its function; NULL from elsewhere. */
 void *control_self(void);
 /* Waits until somebody wakes those who wait on that address. */
 void control_block(const void *on);
@@ -53,7 +53,10 @@ void control_check(bool x, const char *what);
 
 /* house.c: the rest of the scheduler, as the units under test see it. */
 struct task;
+struct thread;
 void house_begin(void);
+/* Fibers whose argument is one of these are threads of their own. */
+void house_threads(struct thread *threads, unsigned count);
 /* A task of its own, as if it had a processor to itself. */
 struct task *house_start(int (*fn)(void *arg), void *arg);
 /* A clock that ticks until all tasks have ended, that often without minding whether others go

@@ -15,7 +15,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-enum tear { TEAR_NOTHING, TEAR_CAS, TEAR_EXCHANGE, TEAR_OR, TEAR_LOCK };
+enum tear { TEAR_NOTHING, TEAR_CAS, TEAR_EXCHANGE, TEAR_OR, TEAR_LOCK, TEAR_SWITCH };
 
 void control_point(void);
 /* Whether operations of that kind are torn in this schedule. */

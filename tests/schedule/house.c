@@ -35,6 +35,8 @@ static struct {
     unsigned live; /* tasks */
     struct processor processor;
     struct thread thread;
+    struct thread *threads; /* or that of the fiber, if it is one of these */
+    unsigned threads_len;
     struct clock_fiber clock;
     uint64_t now_ns;
 } house;
@@ -86,9 +88,17 @@ struct task *task_self(void)
     return t >= house.tasks && t < house.tasks + TASKS_MAX ? t : NULL;
 }
 
+void house_threads(struct thread *threads, unsigned count)
+{
+    house.threads = threads;
+    house.threads_len = count;
+}
+
 struct thread *thread_self(void)
 {
-    return &house.thread;
+    struct thread *m = control_self();
+
+    return m >= house.threads && m < house.threads + house.threads_len ? m : &house.thread;
 }
 
 /* Nothing is ever taken here. */

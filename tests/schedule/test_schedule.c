@@ -17,12 +17,13 @@
 #define SLOWDOWN 1
 #endif
 
-enum { SEEDS = 30000 / SLOWDOWN, SOAK_FACTOR = 100, PLAYS = 15 };
+enum { SEEDS = 30000 / SLOWDOWN, SOAK_FACTOR = 100, PLAYS = 16 };
 
 static const struct control_play *const plays[PLAYS] = {
-    &play_runq,  &play_runq_next, &play_event,           &play_chan,  &play_rendezvous,
-    &play_close, &play_select,    &play_select_deadline, &play_mutex, &play_mutex_deadline,
-    &play_cond,  &play_semaphore, &play_timer,           &play_group, &play_group_limit,
+    &play_runq,       &play_runq_next,      &play_event,       &play_chan,
+    &play_rendezvous, &play_close,          &play_select,      &play_select_deadline,
+    &play_mutex,      &play_mutex_deadline, &play_cond,        &play_semaphore,
+    &play_timer,      &play_group,          &play_group_limit, &play_run,
 };
 
 /* The first seed that fails, in ret; false: none of them. */

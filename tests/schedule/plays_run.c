@@ -1,0 +1,194 @@
+/* Tasks that leave their stacks for each other's (run.c): two threads steal them back and
+ * forth. */
+#include "tests/schedule/controlled.h" /* the queues' operations are inline */
+
+#include "tests/schedule/plays.h"
+
+#include "scheduler/core.h"
+#include "scheduler/pick.h"
+#include "scheduler/processor.h"
+#include "scheduler/run.h"
+#include "scheduler/switch.h"
+#include "scheduler/threads.h"
+
+#include <string.h>
+
+enum { THREADS = 2, TASKS = 3, ROUNDS = 4, STACK_BYTES = 20480 };
+
+/* As run.c is built here. */
+void played_leave(struct task *t, task_commit_fn commit, void *arg);
+char *played_stack_get(struct stack_cache *cache, unsigned class);
+void played_stack_put(struct stack_cache *cache, unsigned class, char *stack);
+void played_member_ended(struct processor *p, struct task *t, int result);
+void played_switch(void **ret_sp, void *to_sp);
+void played_switch_alike(void **ret_sp, void *to_sp);
+
+static _Alignas(STACK_GUARD_BYTES) char stacks[TASKS][STACK_BYTES];
+static int no_errno;
+
+static struct {
+    struct thread threads[THREADS];
+    struct processor processors[THREADS];
+    _Alignas(TASK_BYTES) struct task tasks[TASKS];
+    bool left[TASKS]; /* its registers are on its stack, and nobody else is */
+    unsigned done[TASKS], ended;
+    char *free[TASKS];
+    unsigned free_len;
+} stage;
+
+static struct task *taken(struct task *t)
+{
+    if (t != NULL)
+        CONTROL_HOLDS(stage.left[t - stage.tasks]);
+    return t;
+}
+
+/* ---- what run.c asks of others ---- */
+
+struct task *pick_at_hand(struct thread *m, struct processor *p)
+{
+    (void)m;
+    return taken(runq_pop(&p->runq));
+}
+
+struct task *processor_find(struct thread *m)
+{
+    struct processor *own = m->processor, *other = &stage.processors[own == stage.processors];
+    struct task *t = m->chosen;
+
+    m->chosen = NULL;
+    while (t == NULL && stage.ended < TASKS) {
+        t = taken(runq_pop(&own->runq));
+        if (t == NULL)
+            t = taken(runq_steal(&own->runq, &other->runq));
+        if (t == NULL)
+            control_yield();
+    }
+    m->ending = t == NULL;
+    return t;
+}
+
+void processor_requeue(struct processor *p, struct task *t)
+{
+    CONTROL_HOLDS(runq_push(&p->runq, t));
+}
+
+void thread_rest(struct thread *m)
+{
+    (void)m;
+    CONTROL_HOLDS(!"a thread loses its processor");
+}
+
+/* Last in, first out: who begins is on the stack of who ended just now. */
+char *played_stack_get(struct stack_cache *cache, unsigned class)
+{
+    (void)cache, (void)class;
+    return stage.free[--stage.free_len];
+}
+
+void played_stack_put(struct stack_cache *cache, unsigned class, char *stack)
+{
+    (void)cache, (void)class;
+    stage.free[stage.free_len++] = stack;
+}
+
+void played_member_ended(struct processor *p, struct task *t, int result)
+{
+    (void)p, (void)t;
+    CONTROL_HOLDS(result == 0);
+    stage.ended++;
+}
+
+/* The mutant publishes who leaves while it is still on its stack. */
+static void switching(struct thread *m)
+{
+    struct task *t = m->left;
+
+    if (t == NULL)
+        return;
+    if (control_tears(TEAR_SWITCH)) {
+        m->left = NULL;
+        m->commit(m, t, m->commit_arg);
+        control_point();
+    }
+    stage.left[t - stage.tasks] = true;
+}
+
+void played_switch(void **ret_sp, void *to_sp)
+{
+    switching(thread_self());
+    switch_context(ret_sp, to_sp);
+}
+
+void played_switch_alike(void **ret_sp, void *to_sp)
+{
+    switching(thread_self());
+    switch_alike(ret_sp, to_sp);
+}
+
+/* ---- the tasks ---- */
+
+static bool commit_yield(struct thread *m, struct task *t, void *arg)
+{
+    (void)arg;
+    CONTROL_HOLDS(m->task == NULL);
+    processor_requeue(m->processor, t);
+    return false;
+}
+
+static void round_of(struct task *t)
+{
+    size_t i = (size_t)(t - stage.tasks);
+
+    stage.left[i] = false;
+    CONTROL_HOLDS(thread_self()->task == t && t->thread == thread_self());
+    stage.done[i]++;
+    control_point();
+    CONTROL_HOLDS(!stage.left[i]);
+}
+
+static int play_task(void *arg)
+{
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        round_of(arg);
+        played_leave(arg, commit_yield, NULL);
+    }
+    round_of(arg);
+    return 0;
+}
+
+static void run_thread(void *arg)
+{
+    run_loop(arg);
+}
+
+static void run_begin(void)
+{
+    memset(&stage, 0, sizeof stage);
+    for (unsigned i = 0; i < THREADS; i++) {
+        runq_init(&stage.processors[i].runq);
+        stage.threads[i].processor = &stage.processors[i];
+        stage.threads[i].error = &no_errno;
+        control_start(run_thread, &stage.threads[i]);
+    }
+    house_threads(stage.threads, THREADS);
+    for (unsigned i = 0; i < TASKS; i++) {
+        struct task *t = &stage.tasks[i];
+        t->fn = play_task;
+        t->arg = t;
+        list_init(&t->groups_open);
+        stage.free[stage.free_len++] = stacks[i];
+        stage.left[i] = true;
+        CONTROL_HOLDS(runq_push(&stage.processors[0].runq, t));
+    }
+}
+
+static void run_end(void)
+{
+    for (unsigned i = 0; i < TASKS; i++)
+        CONTROL_HOLDS(stage.done[i] == ROUNDS + 1);
+    for (unsigned i = 0; i < THREADS; i++)
+        CONTROL_HOLDS(stage.threads[i].task == NULL && stage.threads[i].chosen == NULL);
+}
+
+const struct control_play play_run = {"run", run_begin, run_end, TEAR_SWITCH};
