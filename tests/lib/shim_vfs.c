@@ -120,12 +120,26 @@ static int shim_truncate(sqlite3_file *file, sqlite3_int64 size)
     return real_of(file)->pMethods->xTruncate(real_of(file), size);
 }
 
+/* What a failed sync was to write is gone, and no later one brings it back: the kernel takes
+ * the pages for clean. */
+static void unsynced_lose(unsigned file)
+{
+    for (uint64_t i = ops_count; i-- > 0;) {
+        if (ops[i].file == file && ops[i].kind == SHIM_SYNC)
+            return;
+        if (ops[i].file == file)
+            ops[i].len = 0;
+    }
+}
+
 static int shim_sync(sqlite3_file *file, int flags)
 {
     int rc = op_fails(SHIM_SYNC);
 
-    if (rc)
+    if (rc) {
+        unsynced_lose(((struct shim_file *)file)->index);
         return rc;
+    }
     rc = real_of(file)->pMethods->xSync(real_of(file), flags);
     op_remember(SHIM_SYNC, ((struct shim_file *)file)->index, 0, NULL, 0);
     return rc;

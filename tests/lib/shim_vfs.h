@@ -1,7 +1,8 @@
 /* shim_vfs.h: a layer under SQLite that remembers what was written to which file in which
  * order, and can make the n-th operation of a kind fail. From the memory a disk is rebuilt as a
  * power loss could have left it after any operation: what a sync covered is there; of what came
- * later each write is there, lost, or torn between sectors. One thread at a time. */
+ * later each write is there, lost, or torn between sectors; what a failed sync was to cover is
+ * lost. One thread at a time. */
 #ifndef TESTS_LIB_SHIM_VFS_H
 #define TESTS_LIB_SHIM_VFS_H
 
