@@ -83,8 +83,8 @@ static int run_doctor(const struct verb_call *call)
     } else if (r == 0) {
         print_lines(stdout, json_object_get(reply.json, "findings"));
         print_lines(stderr, json_object_get(reply.json, "skipped"));
-        if (healthy)
-            puts("the store is sound");
+        puts(healthy ? "the store is sound"
+                     : "the store is not sound: restore a backup, see stintd(8)");
     }
     if (r == 0 && !healthy)
         r = EXIT_JOB_FAILED;

@@ -52,6 +52,8 @@ static void print(const char *state_dir, const struct doctor_report *report)
         printf("%s\n", report->findings[i]);
     if (report->findings_count == 0)
         printf("the store in %s is sound\n", state_dir);
+    else
+        printf("the store in %s is not sound: restore a backup, see stintd(8)\n", state_dir);
     fflush(stdout);
 }
 

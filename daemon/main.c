@@ -26,6 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { EXIT_CONFIG = 78, EXIT_BUSY = 75, EXIT_CANNOT = 74 }; /* as in sysexits.h */
@@ -112,10 +113,17 @@ static int seed_maps(void)
 static int doctor(const struct conf *conf)
 {
     char path[PATH_MAX], why[STORE_WHY_BYTES] = "";
+    struct stat st;
 
     snprintf(path, sizeof path, "%s/stint.db", conf->state);
-    if (access(path, F_OK) < 0)
+    if (stat(path, &st) < 0 && errno == ENOENT)
+        return refuse(EXIT_CANNOT, "doctor.no_store", path,
+                      "there is no store: name its folder with --state");
+    if (stat(path, &st) < 0)
         return refuse(EXIT_CANNOT, "doctor.no_store", path, err_text(-errno));
+    if (st.st_size == 0)
+        return refuse(EXIT_CANNOT, "doctor.no_store", path,
+                      "it is empty: if there were jobs in it, restore a backup");
     int status = seed_maps();
     if (status != 0)
         return status;

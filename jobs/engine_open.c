@@ -165,7 +165,7 @@ static int open_parts(struct engine *e, const char **ret_what)
     r = engine_runner_start(e);
     if (r < 0)
         return r;
-    *ret_what = "cannot load the jobs from the store";
+    *ret_what = "cannot load the jobs from the store (stintd --doctor looks at it)";
     r = engine_commit_start(e);
     if (r < 0)
         return r;

@@ -83,14 +83,26 @@ static int check_rule(sqlite3 *db, const struct rule *rule, struct report *repor
     return r;
 }
 
+/* A page that cannot be made sense of ends the check, and is what it was looking for. */
+static int damage_report(sqlite3 *db, int r, struct report *report)
+{
+    char sentence[FINDING_BYTES];
+    int code = sqlite3_errcode(db) & 0xff;
+
+    if (r >= 0 || (code != SQLITE_CORRUPT && code != SQLITE_NOTADB))
+        return r;
+    sqlite3_snprintf(sizeof sentence, sentence, "the store is damaged: %s", sqlite3_errmsg(db));
+    return report_finding(report, sentence);
+}
+
 int sqlite_check(struct store_reader *reader, store_finding_fn fn, void *ctx)
 {
     sqlite3 *db = container_of(reader, struct sqlite_reader, base)->db;
     struct report report = {.fn = fn, .ctx = ctx};
-    int r = check_pages(db, &report);
+    int r = damage_report(db, check_pages(db, &report), &report);
     bool torn = report.count > 0; /* then queries say nothing that could be relied on */
 
     for (size_t i = 0; i < sizeof rules / sizeof *rules && r == 0 && !torn; i++)
-        r = check_rule(db, &rules[i], &report);
+        r = damage_report(db, check_rule(db, &rules[i], &report), &report);
     return r;
 }

@@ -86,7 +86,7 @@ def copy_and_restore(claims, build, folder):
         t.join()
     claims.ok("submissions_went_on_meanwhile", after > len(before), f"{len(before)} {after}")
     healthy = subprocess.run([stint, "doctor"], env=env, capture_output=True, text=True)
-    claims.ok("the_doctor_says_it_is_sound", healthy.returncode == 0 and "sound" in healthy.stdout, healthy)
+    claims.ok("the_doctor_says_it_is_sound", healthy.returncode == 0 and "is sound" in healthy.stdout, healthy)
     busy = doctor(build, daemon.state)
     claims.ok("stintd_doctor_keeps_away_from_a_running_daemon", busy.returncode == 75, busy)
     daemon.kill()
@@ -97,7 +97,7 @@ def copy_and_restore(claims, build, folder):
             os.unlink(path)
     os.rename(os.path.join(folder, "copy.db"), os.path.join(daemon.state, "stint.db"))
     sound = doctor(build, daemon.state)
-    claims.ok("the_restored_store_is_sound", sound.returncode == 0 and "sound" in sound.stdout, sound)
+    claims.ok("the_restored_store_is_sound", sound.returncode == 0 and "is sound" in sound.stdout, sound)
     daemon.start()
     missing = [i for i in before + list(range(1, 4001)) if daemon.ask("GET", f"/v1/jobs/{i}")[0] != 200]
     claims.ok("all_that_was_acknowledged_before_is_in_it", before and not missing, missing[:10])
@@ -130,11 +130,21 @@ def damage(claims, build, daemon):
     os.makedirs(empty)
     none = doctor(build, empty)
     claims.ok("a_folder_without_a_store_is_left_alone", none.returncode == 74 and os.listdir(empty) == [], none)
+    with open(os.path.join(empty, "stint.db"), "wb"):
+        pass
+    none = doctor(build, empty)
+    claims.ok("an_empty_file_is_no_sound_store", none.returncode == 74 and "restore a backup" in none.stderr, none)
+    with open(path, "r+b") as f:
+        f.seek(4096 * 2)
+        f.write(os.urandom(4096 * 40))
+    torn = doctor(build, daemon.state)
+    claims.ok("a_torn_store_is_told_with_what_to_do",
+              torn.returncode == 1 and "restore a backup" in torn.stdout, torn)
     with open(path, "r+b") as f:
         f.seek(0)
         f.write(b"this is no store of ours")
     broken = doctor(build, daemon.state)
-    claims.ok("a_file_that_is_no_store_is_told", broken.returncode in (1, 74), broken)
+    claims.ok("a_file_that_is_no_store_is_told", broken.returncode == 1 and "restore a backup" in broken.stdout, broken)
 
 
 def main():
