@@ -306,10 +306,12 @@ static unsigned look(uint64_t age_ns)
     return dead > 0 && suspects_confirm(self.s) ? dead : 0;
 }
 
-/* At most a fiftieth of the time; one that was cut short is made up for soon. */
+/* At most a fiftieth of the time; one that was cut short is made up for soon, but not where no
+ * pause would follow: with hundreds of thousands of tasks one look takes as long as the others
+ * have from it to the next. */
 static uint64_t next_look_ns(uint64_t took_ns, uint64_t age_ns)
 {
-    if (self.disturbed > 0)
+    if (self.disturbed > 0 && self.s->count <= PAUSE_TASKS_MAX)
         return age_ns / 4;
     return took_ns * PERIOD_SHARE > age_ns ? took_ns * PERIOD_SHARE : age_ns;
 }

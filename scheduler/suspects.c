@@ -195,17 +195,27 @@ unsigned suspects_frame(const struct suspects *s, const struct suspect *x, uintp
 
 /* ---- what they wait for ---- */
 
-static void add_target(struct suspects *s, uint32_t i, const void *chan)
+/* Thousands may wait for one channel, and a look at it costs as much as a system call. */
+static uintptr_t end_of_chan(const struct suspects *s, const void *chan)
 {
+    const struct suspect_range *last = s->targets + s->targets_count;
     struct chan c;
 
-    if (s->targets_count == SUSPECTS_TARGETS_MAX ||
-        !reach_peek(&s->reach, chan, &c, sizeof c)) {
+    if (s->targets_count > 0 && (--last)->begin == (uintptr_t)chan)
+        return last->end;
+    if (!reach_peek(&s->reach, chan, &c, sizeof c))
+        return 0;
+    return (uintptr_t)chan + sizeof c + (size_t)c.element_bytes * c.cap;
+}
+
+static void add_target(struct suspects *s, uint32_t i, const void *chan)
+{
+    uintptr_t end = s->targets_count < SUSPECTS_TARGETS_MAX ? end_of_chan(s, chan) : 0;
+
+    if (end == 0)
         s->tasks[i].reached = true;
-        return;
-    }
-    s->targets[s->targets_count++] = (struct suspect_range){
-        (uintptr_t)chan, (uintptr_t)chan + sizeof c + (size_t)c.element_bytes * c.cap, i};
+    else
+        s->targets[s->targets_count++] = (struct suspect_range){(uintptr_t)chan, end, i};
 }
 
 static void resolve_select(struct suspects *s, uint32_t i)
@@ -344,10 +354,13 @@ bool suspects_pass(struct suspects *s)
     return changed;
 }
 
-/* A deadline above it will end its wait, or a sibling may that can win the group. */
-static bool is_excused(const struct suspects *s, const struct suspect *x)
+enum excused { EXCUSED_UNKNOWN, EXCUSED_NO, EXCUSED_YES };
+
+/* A deadline above its members will end their waits, or a sibling may that can win the group.
+ */
+static bool excuses(const struct suspects *s, struct group *group)
 {
-    struct group g = {.parent = x->group};
+    struct group g = {.parent = group};
 
     while (g.parent != NULL) {
         uint32_t at = group_of(s, g.parent);
@@ -360,10 +373,21 @@ static bool is_excused(const struct suspects *s, const struct suspect *x)
     return false;
 }
 
+static bool is_excused(struct suspects *s, const struct suspect *x)
+{
+    struct suspect_group *home = &s->groups[x->home];
+
+    if (home->excused == EXCUSED_UNKNOWN)
+        home->excused = excuses(s, x->group) ? EXCUSED_YES : EXCUSED_NO;
+    return home->excused == EXCUSED_YES;
+}
+
 bool suspects_excuse(struct suspects *s)
 {
     bool changed = false;
 
+    for (unsigned i = 0; i < s->groups_count; i++)
+        s->groups[i].excused = EXCUSED_UNKNOWN;
     for (uint32_t i = 0; i < s->count; i++) {
         struct suspect *x = &s->tasks[i];
         if (!x->dead || x->reached || !is_excused(s, x))

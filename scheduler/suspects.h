@@ -64,7 +64,8 @@ struct suspect {
 
 struct suspect_group {
     struct group *group;
-    uint32_t dead; /* members */
+    uint32_t dead;   /* members */
+    uint8_t excused; /* enum excused, of all its members in this pass */
 };
 
 /* Memory of a suspect: a channel that it waits for, or its stack in use. */

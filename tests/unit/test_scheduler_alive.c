@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Starts a receiver, which only `sender` can wake, and waits for both. */
@@ -290,6 +291,55 @@ START_TEST(who_selects_nothing_waits_to_be_cancelled_and_is_alive)
 }
 END_TEST
 
+/* More than a pause is made for, so each look is in vain while somebody runs. */
+enum { MANY = 40000 };
+
+static uint64_t cpu_ns(clockid_t of)
+{
+    struct timespec t;
+
+    ck_assert_int_eq(clock_gettime(of, &t), 0);
+    return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+static uint64_t monitor_ns(void)
+{
+    return cpu_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
+static int receive_nothing(void *arg)
+{
+    return receive_one(arg) == -ECANCELED ? 0 : -EPROTO;
+}
+
+static int many_wait(void *arg)
+{
+    struct chan *c = chan_new(8, 0);
+    struct group g;
+
+    (void)arg;
+    group_open(&g, "many");
+    for (int i = 0; i < MANY; i++)
+        ck_assert_int_eq(group_go_stack(&g, receive_nothing, c, STACK_SMALL), 0);
+    for (uint64_t end = clock_mono_ns() + LOOKS_NS; clock_mono_ns() < end;)
+        ck_assert_int_eq(task_yield(), 0);
+    uint64_t start = clock_mono_ns(), before = monitor_ns();
+    while (clock_mono_ns() < start + 2 * LOOKS_NS)
+        ck_assert_int_eq(task_yield(), 0);
+    uint64_t took = monitor_ns() - before, of = clock_mono_ns() - start;
+    ck_assert_msg(took < of / 5, "%llu of %llu ns", (unsigned long long)took,
+                  (unsigned long long)of);
+    int r = group_close(&g);
+    chan_free(c);
+    return r;
+}
+
+START_TEST(looking_at_very_many_takes_little_of_the_time)
+{
+    expect_alive(many_wait, 1);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("scheduler_alive");
@@ -307,6 +357,8 @@ int main(void)
     tcase_add_loop_test(tc, whose_group_has_a_deadline_is_alive, 0, 2);
     tcase_add_loop_test(tc, who_races_with_one_that_may_win_is_alive, 0, 2);
     tcase_add_loop_test(tc, who_selects_nothing_waits_to_be_cancelled_and_is_alive, 0, 2);
+    if (SLOWDOWN == 1) /* the tools hold fewer tasks */
+        tcase_add_test(tc, looking_at_very_many_takes_little_of_the_time);
     suite_add_tcase(s, tc);
     return scheduled_main(s);
 }
