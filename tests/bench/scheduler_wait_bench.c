@@ -2,10 +2,12 @@
  * sockets. Used as scheduler_bench.c is. */
 #include "base/rand.h"
 #include "scheduler/block.h"
+#include "scheduler/chan.h"
 #include "scheduler/event.h"
 #include "scheduler/group.h"
 #include "scheduler/net.h"
 #include "scheduler/task.h"
+#include "scheduler/timer.h"
 #include "tests/bench/bench.h"
 
 #include <arpa/inet.h>
@@ -38,6 +40,14 @@ static double cpu_ms(void)
            (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e3;
 }
 
+static double faults_k(void)
+{
+    struct rusage u;
+
+    getrusage(RUSAGE_SELF, &u);
+    return (double)u.ru_minflt / 1e3;
+}
+
 static int timers(void *arg)
 {
     size_t n = 1000000 / scale;
@@ -55,14 +65,101 @@ static int timers(void *arg)
     uint64_t start_ns = clock_mono_ns();
     for (size_t i = 0; i < n; i++)
         MUST(group_go_stack(&g, sleeper_task, &s[i], STACK_SMALL) == 0);
+    double made_ms = since(start_ns) / (double)NS_PER_MS;
     MUST(group_join(&g) == 0);
     print("timers_1m_ms", since(start_ns) / (double)NS_PER_MS, "ms");
     print("timers_1m_cpu_ms", cpu_ms() - cpu, "ms");
+    print("timers_1m_made_ms", made_ms, "ms"); /* until all of them had begun, nearly */
+    print("timers_1m_faults_k", faults_k(), "k");
     for (size_t i = 0; i < n; i++)
         late[i] = s[i].late_ns / (double)NS_PER_US;
     print("timers_1m_p99_us", quantile(late, n, 0.99), "us");
     free(s);
     free(late);
+    return 0;
+}
+
+/* ---- what never fires ---- */
+
+struct rally {
+    struct chan *there, *back;
+    size_t n;
+    uint64_t deadline_ns;
+};
+
+static void never(struct timer *t)
+{
+    (void)t;
+    MUST(false);
+}
+
+static uint64_t some_day(struct rand *rnd)
+{
+    return clock_mono_ns() + (100 + rand_below(rnd, 1000)) * NS_PER_S;
+}
+
+static int return_task(void *arg)
+{
+    struct rally *r = arg;
+    uint64_t ball;
+
+    for (size_t i = 0; i < r->n; i++) {
+        MUST(chan_recv(r->there, &ball, r->deadline_ns) == 0);
+        MUST(chan_send(r->back, &ball, r->deadline_ns) == 0);
+    }
+    return 0;
+}
+
+/* What a wait costs: two park in a round trip. */
+static double rally_ns(uint64_t deadline_ns)
+{
+    struct rally r = {chan_new(8, 0), chan_new(8, 0), 1000000 / scale, deadline_ns};
+    uint64_t ball = 0;
+    struct group g;
+
+    group_open(&g, "rally");
+    MUST(group_go(&g, return_task, &r) == 0);
+    uint64_t start_ns = clock_mono_ns();
+    for (size_t i = 0; i < r.n; i++) {
+        MUST(chan_send(r.there, &ball, deadline_ns) == 0);
+        MUST(chan_recv(r.back, &ball, deadline_ns) == 0);
+    }
+    double ns = since(start_ns) / (double)r.n / 2;
+    MUST(group_join(&g) == 0);
+    chan_free(r.there);
+    chan_free(r.back);
+    return ns;
+}
+
+/* Timers that are started and stopped, and deadlines that are met, while many others live. */
+static int cancel(void *arg)
+{
+    size_t n = 1000000 / scale;
+    struct timer *t = calloc(n, sizeof *t), one;
+    struct rand rnd;
+
+    (void)arg;
+    MUST(t != NULL);
+    rand_seed(&rnd, 42);
+    timer_init(&one, never);
+    for (size_t i = 0; i < n; i++) {
+        timer_init(&t[i], never);
+        MUST(timer_start(&t[i], some_day(&rnd)) == 0);
+    }
+    uint64_t start_ns = clock_mono_ns();
+    for (size_t i = 0; i < n; i++) {
+        MUST(timer_start(&one, some_day(&rnd)) == 0);
+        MUST(timer_stop(&one));
+    }
+    print("timer_cancel_ns", since(start_ns) / (double)n, "ns");
+    print("deadline_met_ns", rally_ns(some_day(&rnd)) - rally_ns(0), "ns");
+    start_ns = clock_mono_ns();
+    for (size_t i = 0; i < n; i++)
+        MUST(timer_stop(&t[i]) && timer_start(&t[i], some_day(&rnd)) == 0);
+    print("timer_cancel_any_ns", since(start_ns) / (double)n, "ns");
+    for (size_t i = 0; i < n; i++)
+        MUST(timer_stop(&t[i]));
+    free(t);
     return 0;
 }
 
@@ -354,8 +451,9 @@ static int echo(void *arg)
 }
 
 static const struct work works[] = {
-    {"timers_1m", timers, 2}, {"inject", inject, 2}, {"steal", steal, 2}, {"hog", hog, 2},
-    {"hogsys", hog, 2},       {"fileio", fileio, 2}, {"echo", echo, 2},
+    {"timers_1m", timers, 2}, {"cancel_1m", cancel, 1}, {"inject", inject, 2},
+    {"steal", steal, 2},      {"hog", hog, 2},          {"hogsys", hog, 2},
+    {"fileio", fileio, 2},    {"echo", echo, 2},
 };
 
 int main(int argc, char **argv)
