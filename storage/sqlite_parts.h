@@ -106,6 +106,7 @@ struct sqlite_store {
     int dir_fd, lock_fd;
     bool refuses;       /* a sync failed: what is on disk is not known before the next open */
     bool syncs_commits; /* how PRAGMA synchronous stands */
+    bool log_is_long;   /* enough to be written over, see sqlite_wal.c */
     struct sqlite_cache cache;
     struct sqlite_reader writer_view;
     struct sqlite_feed job_feed, attempt_feed;

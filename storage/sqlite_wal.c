@@ -82,6 +82,8 @@ static void checkpoint(struct sqlite_store *s, int mode)
     }
     if (r == 0 && in_log == copied)
         atomic_store(&s->wal_bytes, 0);
+    if (mode == SQLITE_CHECKPOINT_TRUNCATE)
+        s->log_is_long = false;
     if (r == -EIO)
         s->refuses = true;
     s->checkpoint_bytes = atomic_load(&s->wal_bytes) + WAL_STEP_BYTES;
@@ -105,14 +107,17 @@ static bool has_room(const struct sqlite_store *s)
            (uint64_t)st.f_bavail * st.f_frsize >= (uint64_t)WAL_WARM_BYTES * WAL_WARM_ROOM;
 }
 
+/* The length is asked for only until it is enough: since Linux 6.13 a file that was looked at
+ * gets a new time with its next write, and that makes another block for fdatasync to write. */
 static void wal_warm(struct sqlite_store *s)
 {
     static const char zeros[ZEROS_BYTES];
-    sqlite3_file *log = file_of(s, SQLITE_FCNTL_JOURNAL_POINTER);
+    sqlite3_file *log = s->log_is_long ? NULL : file_of(s, SQLITE_FCNTL_JOURNAL_POINTER);
     uint64_t size = file_size(log);
     int rc = SQLITE_OK;
 
-    if (!log || size == 0 || size >= WAL_WARM_BYTES || !has_room(s))
+    s->log_is_long = s->log_is_long || size >= WAL_WARM_BYTES;
+    if (!log || size == 0 || s->log_is_long || !has_room(s))
         return;
     for (uint64_t end = size + WAL_WARM_STEP_BYTES; size < end && rc == SQLITE_OK;
          size += ZEROS_BYTES)
