@@ -227,7 +227,9 @@ void net_kick(struct net *n)
     struct task_list woken = {0};
 
     deliver(n, NET_READ, 0, &woken);
-    processor_ready_list(&woken);
+    /* One task at most: like any other that is woken, it comes next here and tells nobody. */
+    if (woken.head != NULL)
+        processor_ready(woken.head);
 }
 
 static int park(struct net *n, enum net_direction side, struct wait *w, uint64_t deadline_ns)
