@@ -10,5 +10,6 @@ $(B)/controlled/scheduler/run.o: CFLAGS += -Dtask_leave=played_leave -Dswitch_co
 $(B)/controlled/%.o: %.c
 	@mkdir -p $(@D) && echo "  cc    $@"
 	@$(CC) $(CFLAGS) -include tests/schedule/controlled.h -MMD -MP -c -o $@ $<
-$(B)/tests/schedule/%: $(B)/tests/schedule/%.o $(PLAYS) $(PLAYED) $(B)/libstint.a
+# Not a pattern: make would take the one for all tests while a play is not yet compiled.
+$(B)/tests/schedule/test_schedule: $(B)/tests/schedule/test_schedule.o $(PLAYS) $(PLAYED) $(B)/libstint.a
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(shell $(PKG) --libs check)
