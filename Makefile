@@ -11,8 +11,7 @@ PACKAGES := build-essential pkg-config libmicrohttpd-dev libsqlite3-dev libjanss
 TOOLS    := check clang clang-format clang-tidy libclang-rt-14-dev cppcheck shellcheck mandoc spin \
             curl jq python3 mmdebstrap systemd systemd-container valgrind systemtap-sdt-dev gdb \
             gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user qemu-system-x86 busybox-static cpio
-LIBS     := libmicrohttpd sqlite3 libsystemd inih
-CLI_LIBS := libcurl jansson
+LIBS     := libmicrohttpd sqlite3 jansson libsystemd inih
 LATE     := libcurl libarchive libcrypto# not linked: loaded by the first job that needs them, see jobs/late.h
 PKG      := pkg-config
 
@@ -27,7 +26,7 @@ SAN.tsan := -fsanitize=thread -U_FORTIFY_SOURCE
 SAN.fuzz := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -U_FORTIFY_SOURCE
 SAN      := $(SAN.$(VARIANT))
 CFLAGS   += -std=gnu11 -g $(OPT) -fno-omit-frame-pointer -pthread $(WARN) $(HARDEN) $(PROBES.$(ARCH)) $(SAN) -I. \
-            -D_GNU_SOURCE -DSTINT_VERSION='"$(VERSION)"' $(shell $(PKG) --cflags $(LIBS) $(LATE) $(CLI_LIBS) 2>/dev/null)
+            -D_GNU_SOURCE -DSTINT_VERSION='"$(VERSION)"' $(shell $(PKG) --cflags $(LIBS) $(LATE) 2>/dev/null)
 LDFLAGS  += $(LINK) $(SAN) -pthread
 LDLIBS    = $(shell $(PKG) --libs $(LIBS) 2>/dev/null) -lm
 
@@ -52,7 +51,7 @@ $(B)/stintd: $(DAEMON) $(B)/libstint.a
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(B)/stint: $(CLI) $(B)/libstint.a
 	@echo "  link  $@"
-	@$(CC) $(LDFLAGS) -o $@ $(CLI) $(shell $(PKG) --libs $(CLI_LIBS)) $(B)/libstint.a
+	@$(CC) $(LDFLAGS) -o $@ $(CLI) $(shell $(PKG) --libs libcurl jansson) $(B)/libstint.a
 $(B)/libstint.a: $(HOUSE)
 	@rm -f $@ && ar rcs $@ $^
 $(B)/%.o: %.c
@@ -71,10 +70,10 @@ $(B)/libtest.a: $(TESTLIB)
 	@rm -f $@ && ar rcs $@ $^
 $(B)/tests/%: $(B)/tests/%.o $(B)/libtest.a $(B)/libstint.a
 	@echo "  link  $@"
-	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(shell $(PKG) --libs check $(LATE) $(CLI_LIBS))
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(shell $(PKG) --libs check $(LATE))
 include tests/schedule/rules.mk
 $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/tests/lib/chan_play.o $(B)/libstint.a
-	$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS) $(shell $(PKG) --libs jansson)
+	$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
 deps: ## install what building and running needs (Debian packages)

@@ -11,12 +11,14 @@
 
 #define PATH_BYTES_MAX 4000 /* leaves room for ".partial" */
 
+OWN_DEFINE(json_t, json_decref);
+
 static const char *const no_params[] = {NULL};
 
 /* ----- copies ----- */
 
 /* NULL when the request is answered. *ret_json holds the text. */
-static const char *read_path(struct request *q, struct jval **ret_json)
+static const char *read_path(struct request *q, json_t **ret_json)
 {
     struct spec_fault fault = {.pointer = ""};
     const char *path;
@@ -29,8 +31,8 @@ static const char *read_path(struct request *q, struct jval **ret_json)
         problem_errno(q, r);
     if (r < 0)
         return NULL;
-    path = jval_string(jval_find(*ret_json, "path"));
-    if (path == NULL || (*ret_json)->count != 1) {
+    path = json_string_value(json_object_get(*ret_json, "path"));
+    if (path == NULL || json_object_size(*ret_json) != 1) {
         problem_at(q, "invalid-settings", "", "must be an object: {\"path\": \"/…/copy.db\"}");
         return NULL;
     }
@@ -70,7 +72,7 @@ static void refuse_copy(struct request *q, int r, const char *path)
 
 void admin_backup(struct request *q)
 {
-    OWN(free) struct jval *json = NULL;
+    OWN(json_decref) json_t *json = NULL;
     OWN_BUF struct buf b = BUF_INIT;
     struct backup_result result = {0};
     const char *path;

@@ -13,37 +13,39 @@
 #include <string.h>
 
 OWN_DEFINE(struct job, job_free);
+OWN_DEFINE(json_t, json_decref);
 
 /* ------------------------------------------------------------------------- cancel */
 
-static int read_grace(const struct jval *value, int64_t *ret_ms)
+static int read_grace(const json_t *value, int64_t *ret_ms)
 {
-    if (jval_is(value, JVAL_STRING))
-        return str_duration_ms(jval_string(value), jval_count(value, JVAL_STRING), ret_ms);
-    if (!jval_is_number(value) || jval_number(value) < 0 || jval_number(value) > 1e9)
+    if (json_is_string(value))
+        return str_duration_ms(json_string_value(value), json_string_length(value), ret_ms);
+    if (!json_is_number(value) || json_number_value(value) < 0 ||
+        json_number_value(value) > 1e9)
         return -EINVAL;
-    *ret_ms = (int64_t)(jval_number(value) * 1000);
+    *ret_ms = (int64_t)(json_number_value(value) * 1000);
     return 0;
 }
 
 /* NULL, or the field that is wrong; *ret_what says why. */
-static const char *read_options(const struct jval *object, struct cancel_options *ret,
+static const char *read_options(json_t *object, struct cancel_options *ret,
                                 const char **ret_what)
 {
-    jval_each_name(name, object)
-    {
-        const struct jval *value = jval_named(name);
-        const char *field = name->string;
+    const char *field;
+    json_t *value;
 
+    json_object_foreach(object, field, value)
+    {
         if (strcmp(field, "grace") == 0) {
             *ret_what = "must be a span such as \"10s\"";
             if (read_grace(value, &ret->grace_ms) < 0 || ret->grace_ms < 0)
                 return field;
         } else if (strcmp(field, "force") == 0) {
             *ret_what = "must be true or false";
-            if (!jval_is_flag(value))
+            if (!json_is_boolean(value))
                 return field;
-            ret->force = jval_is(value, JVAL_TRUE);
+            ret->force = json_is_true(value);
         } else {
             *ret_what = "is not known here; known: grace, force";
             return field;
@@ -54,7 +56,7 @@ static const char *read_options(const struct jval *object, struct cancel_options
 
 static bool read_cancel(struct request *q, struct cancel_options *ret)
 {
-    OWN(free) struct jval *json = NULL;
+    OWN(json_decref) json_t *json = NULL;
     struct spec_fault fault = {.pointer = ""};
     const char *what = "";
 
@@ -69,7 +71,7 @@ static bool read_cancel(struct request *q, struct cancel_options *ret)
             problem_errno(q, r);
         return false;
     }
-    if (!jval_is(json, JVAL_OBJECT)) {
+    if (!json_is_object(json)) {
         problem_at(q, "invalid-settings", "", "must be an object: {\"grace\": \"10s\"}");
         return false;
     }

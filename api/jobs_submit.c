@@ -24,7 +24,6 @@ OWN_DEFINE(struct job, job_free);
 
 /* What a body came to. Items that are wrong have a fault and no spec. */
 struct batch {
-    struct jval *tree; /* of an array: the specs' strings lie in it */
     struct spec **specs;
     struct spec_fault **faults;
     size_t count, cap, wrong;
@@ -40,7 +39,6 @@ static void batch_deinit(struct batch *batch)
     }
     free(batch->specs);
     free(batch->faults);
-    free(batch->tree);
 }
 
 static int batch_reserve(struct batch *batch, size_t cap)
@@ -87,9 +85,9 @@ static bool too_many(struct request *q, size_t count)
 }
 
 /* 0, or a negative errno; -EALREADY: the request is answered. */
-static int read_array(struct request *q, const struct jval *array, struct batch *batch)
+static int read_array(struct request *q, json_t *array, struct batch *batch)
 {
-    size_t count = jval_count(array, JVAL_ARRAY);
+    size_t count = json_array_size(array);
 
     batch->many = true;
     if (count == 0) {
@@ -100,17 +98,14 @@ static int read_array(struct request *q, const struct jval *array, struct batch 
         return -EALREADY;
 
     int r = batch_reserve(batch, count);
-    jval_each(item, array)
-    {
+    for (size_t i = 0; r == 0 && i < count; i++) {
         struct spec *spec = NULL;
         struct spec_fault fault = {.pointer = ""};
 
+        r = spec_from_json(json_array_get(array, i), &spec, &fault);
+        r = batch_add(batch, r, spec, &fault);
         if (r == 0)
             r = task_checkpoint();
-        if (r < 0)
-            return r;
-        r = spec_from_json(item, &spec, &fault);
-        r = batch_add(batch, r, spec, &fault);
     }
     return r;
 }
@@ -176,15 +171,18 @@ static int read_one(struct request *q, struct batch *batch)
 
 static int read_many(struct request *q, struct batch *batch)
 {
+    json_t *json = NULL;
     struct spec_fault fault = {.pointer = ""};
 
-    int r =
-        spec_json(buf_str(&q->body), q->body.len, WIRE_BODY_BYTES_MAX, &batch->tree, &fault);
+    int r = spec_json(buf_str(&q->body), q->body.len, WIRE_BODY_BYTES_MAX, &json, &fault);
     if (r == -EINVAL) {
         problem_at(q, "invalid-json", fault.pointer, fault.what);
         return -EALREADY;
     }
-    return r == 0 ? read_array(q, batch->tree, batch) : r;
+    if (r == 0)
+        r = read_array(q, json, batch);
+    json_decref(json);
+    return r;
 }
 
 /* One object a line: said so, or the first line is an object and another one follows. */

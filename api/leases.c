@@ -18,6 +18,8 @@
 #define QUEUES_MAX 64
 #define LEASES_MAX 1000
 
+OWN_DEFINE(json_t, json_decref);
+
 /* What is asked for; strings borrowed from the document. */
 struct taking {
     const char *queues[QUEUES_MAX];
@@ -30,43 +32,43 @@ struct taking {
 
 /* ------------------------------------------------------------------------- reading */
 
-static const char *read_queues(const struct jval *value, struct taking *ret)
+static const char *read_queues(const json_t *value, struct taking *ret)
 {
-    size_t count = jval_count(value, JVAL_ARRAY);
+    size_t count = json_array_size(value);
 
-    if (!jval_is(value, JVAL_ARRAY) || count == 0 || count > QUEUES_MAX)
+    if (!json_is_array(value) || count == 0 || count > QUEUES_MAX)
         return "must be an array of 1 to 64 names of queues";
-    ret->queues_count = 0;
-    jval_each(name, value)
-    {
-        if (!jval_is(name, JVAL_STRING) ||
-            !str_is_name(jval_string(name), jval_count(name, JVAL_STRING)))
+    for (size_t i = 0; i < count; i++) {
+        const json_t *name = json_array_get(value, i);
+
+        if (!json_is_string(name) ||
+            !str_is_name(json_string_value(name), json_string_length(name)))
             return "must be an array of 1 to 64 names of queues";
-        ret->queues[ret->queues_count++] = jval_string(name);
+        ret->queues[i] = json_string_value(name);
     }
+    ret->queues_count = (uint32_t)count;
     return NULL;
 }
 
-static const char *read_max(const struct jval *value, struct taking *ret)
+static const char *read_max(const json_t *value, struct taking *ret)
 {
-    int64_t max = jval_integer(value);
+    json_int_t max = json_integer_value(value);
 
-    if (!jval_is(value, JVAL_INTEGER) || max < 1 || max > LEASES_MAX)
+    if (!json_is_integer(value) || max < 1 || max > LEASES_MAX)
         return "must be an integer from 1 to 1000";
     ret->max = (uint32_t)max;
     return NULL;
 }
 
 /* false: the request is answered. */
-static bool read_fields(struct request *q, const struct jval *object, struct taking *ret)
+static bool read_fields(struct request *q, json_t *object, struct taking *ret)
 {
+    const char *field, *what;
     char pointer[80];
+    json_t *value;
 
-    jval_each_name(name, object)
+    json_object_foreach(object, field, value)
     {
-        const struct jval *value = jval_named(name);
-        const char *field = name->string, *what;
-
         if (strcmp(field, "queues") == 0)
             what = read_queues(value, ret);
         else if (strcmp(field, "max") == 0)
@@ -83,7 +85,7 @@ static bool read_fields(struct request *q, const struct jval *object, struct tak
 }
 
 /* *ret_json owns the names. */
-static bool read_body(struct request *q, struct taking *ret, struct jval **ret_json)
+static bool read_body(struct request *q, struct taking *ret, json_t **ret_json)
 {
     struct spec_fault fault = {.pointer = ""};
     int r;
@@ -96,7 +98,7 @@ static bool read_body(struct request *q, struct taking *ret, struct jval **ret_j
         problem_at(q, "invalid-json", fault.pointer, fault.what);
     else if (r < 0)
         problem_errno(q, r);
-    else if (!jval_is(*ret_json, JVAL_OBJECT))
+    else if (!json_is_object(*ret_json))
         problem_at(q, "invalid-settings", "",
                    "must be an object: {\"queues\": [\"default\"], \"max\": 10}");
     else
@@ -151,7 +153,7 @@ static void answer(struct request *q, const struct lease_list *list)
 void leases_take(struct request *q)
 {
     static const char *const names[] = {"wait", NULL};
-    OWN(free) struct jval *json = NULL;
+    OWN(json_decref) json_t *json = NULL;
     struct taking t;
     int64_t wait_ms;
     bool preferred;

@@ -21,6 +21,8 @@
 #define ERROR_BYTES_MAX 4096
 #define SNOOZE_MS_MAX SPEC_SPAN_MS_MAX
 
+OWN_DEFINE(json_t, json_decref);
+
 enum verb { VERB_RENEW = 1, VERB_COMPLETE = 2, VERB_FAIL = 4, VERB_SNOOZE = 8 };
 #define VERB_ANY (VERB_RENEW | VERB_COMPLETE | VERB_FAIL | VERB_SNOOZE)
 
@@ -34,77 +36,78 @@ struct telling {
 /* ------------------------------------------------------------------------- fields */
 
 /* Each reads one field: NULL, or what is wrong with it. */
-typedef const char *(*field_fn)(const struct jval *value, struct lease_word *word);
+typedef const char *(*field_fn)(const json_t *value, struct lease_word *word);
 
-static const char *read_id(const struct jval *value, struct lease_word *word)
+static const char *read_id(const json_t *value, struct lease_word *word)
 {
-    if (!jval_is(value, JVAL_INTEGER) || jval_integer(value) < 1)
+    if (!json_is_integer(value) || json_integer_value(value) < 1)
         return "must be the id of a job";
-    word->id = (uint64_t)jval_integer(value);
+    word->id = (uint64_t)json_integer_value(value);
     return NULL;
 }
 
-static const char *read_fence(const struct jval *value, struct lease_word *word)
+static const char *read_fence(const json_t *value, struct lease_word *word)
 {
-    int64_t fence = jval_integer(value);
+    json_int_t fence = json_integer_value(value);
 
-    if (!jval_is(value, JVAL_INTEGER) || fence < 1 || fence > UINT32_MAX)
+    if (!json_is_integer(value) || fence < 1 || fence > UINT32_MAX)
         return "must be the fence that came with the lease";
     word->fence = (uint32_t)fence;
     return NULL;
 }
 
-static const char *read_result(const struct jval *value, struct lease_word *word)
+static const char *read_result(const json_t *value, struct lease_word *word)
 {
-    size_t len = 0;
-    char *text = jval_text(value, &len);
+    OWN_BUF struct buf text = BUF_INIT;
 
-    word->outcome.result = text;
-    if (text == NULL)
-        return "cannot be taken: no memory";
-    return len <= RESULT_BYTES_MAX ? NULL : "must have at most 1 MiB";
+    if (spec_json_put(&text, value) < 0)
+        return "cannot be taken: nested too deep, or no memory";
+    if (text.len > RESULT_BYTES_MAX)
+        return "must have at most 1 MiB";
+    word->outcome.result = buf_take(&text);
+    return word->outcome.result != NULL ? NULL : "cannot be taken: no memory";
 }
 
-static const char *read_error(const struct jval *value, struct lease_word *word)
+static const char *read_error(const json_t *value, struct lease_word *word)
 {
-    size_t len = jval_count(value, JVAL_STRING);
+    size_t len = json_string_length(value);
 
-    if (!jval_is(value, JVAL_STRING) || len > ERROR_BYTES_MAX ||
-        memchr(jval_string(value), 0, len) != NULL)
+    if (!json_is_string(value) || len > ERROR_BYTES_MAX ||
+        memchr(json_string_value(value), 0, len) != NULL)
         return "must be a string of at most 4096 bytes";
-    word->outcome.error = str_dup_len(jval_string(value), len);
+    word->outcome.error = str_dup_len(json_string_value(value), len);
     return word->outcome.error != NULL ? NULL : "cannot be taken: no memory";
 }
 
-static const char *read_retry(const struct jval *value, struct lease_word *word)
+static const char *read_retry(const json_t *value, struct lease_word *word)
 {
-    if (!jval_is_flag(value))
+    if (!json_is_boolean(value))
         return "must be true or false";
-    if (jval_is(value, JVAL_FALSE))
+    if (json_is_false(value))
         word->outcome.kind = OUTCOME_FAILED_FINAL;
     return NULL;
 }
 
-static bool read_span(const struct jval *value, int64_t *ret_ms)
+static bool read_span(const json_t *value, int64_t *ret_ms)
 {
-    if (jval_is(value, JVAL_STRING))
-        return str_duration_ms(jval_string(value), jval_count(value, JVAL_STRING), ret_ms) ==
+    if (json_is_string(value))
+        return str_duration_ms(json_string_value(value), json_string_length(value), ret_ms) ==
                    0 &&
                *ret_ms >= 0 && *ret_ms <= SNOOZE_MS_MAX;
-    if (!jval_is_number(value) || jval_number(value) < 0 ||
-        jval_number(value) * 1000 > (double)SNOOZE_MS_MAX)
+    if (!json_is_number(value) || json_number_value(value) < 0 ||
+        json_number_value(value) * 1000 > (double)SNOOZE_MS_MAX)
         return false;
-    *ret_ms = (int64_t)(jval_number(value) * 1000);
+    *ret_ms = (int64_t)(json_number_value(value) * 1000);
     return true;
 }
 
-static const char *read_retry_after(const struct jval *value, struct lease_word *word)
+static const char *read_retry_after(const json_t *value, struct lease_word *word)
 {
     return read_span(value, &word->outcome.retry_after_ms) ? NULL
                                                            : "must be a span such as \"10s\"";
 }
 
-static const char *read_for(const struct jval *value, struct lease_word *word)
+static const char *read_for(const json_t *value, struct lease_word *word)
 {
     int64_t span_ms;
 
@@ -114,10 +117,10 @@ static const char *read_for(const struct jval *value, struct lease_word *word)
     return NULL;
 }
 
-static const char *read_until(const struct jval *value, struct lease_word *word)
+static const char *read_until(const json_t *value, struct lease_word *word)
 {
-    if (!jval_is(value, JVAL_STRING) ||
-        str_time_ms(jval_string(value), jval_count(value, JVAL_STRING),
+    if (!json_is_string(value) ||
+        str_time_ms(json_string_value(value), json_string_length(value),
                     &word->outcome.snooze_until_ms) < 0)
         return "must be a time with its zone, as \"2026-11-23T15:05:53Z\"";
     return NULL;
@@ -169,22 +172,22 @@ static const struct field *find_field(enum verb verb, const char *name)
 }
 
 /* word->id is set already when the path says it. */
-static int read_word(enum verb verb, const struct jval *object, struct lease_word *word,
+static int read_word(enum verb verb, json_t *object, struct lease_word *word,
                      struct spec_fault *fault)
 {
     bool named = word->id != 0;
+    const char *name;
+    json_t *value;
 
-    if (!jval_is(object, JVAL_OBJECT))
+    if (!json_is_object(object))
         return refuse(fault, "", "must be an object: {\"fence\": 1}");
-    jval_each_name(at, object)
+    json_object_foreach(object, name, value)
     {
-        const struct jval *value = jval_named(at);
-        const char *name = at->string;
         const struct field *field = find_field(verb, name);
         const char *what = "is not known here";
 
         if (field != NULL && !(named && field->read == read_id))
-            what = jval_is(value, JVAL_NULL) ? NULL : field->read(value, word);
+            what = json_is_null(value) ? NULL : field->read(value, word);
         if (what != NULL)
             return refuse(fault, name, what);
     }
@@ -212,7 +215,7 @@ static void answer_one(struct request *q, const struct lease_word *word, bool dr
     reply_json(q, 200, &b);
 }
 
-static void tell_one(struct request *q, enum verb verb, const struct jval *json)
+static void tell_one(struct request *q, enum verb verb, json_t *json)
 {
     struct lease_word word = word_new(verb);
     struct spec_fault fault = {.pointer = ""};
@@ -244,21 +247,20 @@ static void telling_deinit(struct telling *t)
     free(t->faults);
 }
 
-static int read_words(enum verb verb, const struct jval *array, struct telling *t)
+static int read_words(enum verb verb, json_t *array, struct telling *t)
 {
-    size_t count = jval_count(array, JVAL_ARRAY);
+    size_t count = json_array_size(array);
 
     t->words = calloc(count, sizeof *t->words);
     t->faults = calloc(count, sizeof(struct spec_fault *));
     if (t->words == NULL || t->faults == NULL)
         return -ENOMEM;
-    jval_each(item, array)
-    {
+    t->count = count;
+    for (size_t i = 0; i < count; i++) {
         struct spec_fault fault = {.pointer = ""};
-        size_t i = t->count++;
 
         t->words[i] = word_new(verb);
-        if (read_word(verb, item, &t->words[i], &fault) == 0)
+        if (read_word(verb, json_array_get(array, i), &t->words[i], &fault) == 0)
             continue;
         t->faults[i] = malloc(sizeof fault);
         if (t->faults[i] == NULL)
@@ -336,14 +338,14 @@ static void answer_many(struct request *q, const struct telling *t, bool drain)
     reply_json(q, 200, &b);
 }
 
-static void tell_many(struct request *q, enum verb verb, const struct jval *json)
+static void tell_many(struct request *q, enum verb verb, json_t *json)
 {
     struct telling t = {.count = 0};
     bool drain = false;
     int r;
 
-    if (!jval_is(json, JVAL_ARRAY) || jval_count(json, JVAL_ARRAY) == 0 ||
-        jval_count(json, JVAL_ARRAY) > WIRE_BATCH_MAX) {
+    if (!json_is_array(json) || json_array_size(json) == 0 ||
+        json_array_size(json) > WIRE_BATCH_MAX) {
         problem_at(q, "invalid-settings", "", "must be an array of 1 to 10000 objects");
         return;
     }
@@ -362,7 +364,7 @@ static void tell_many(struct request *q, enum verb verb, const struct jval *json
 static void tell(struct request *q, enum verb verb)
 {
     static const char *const names[] = {NULL};
-    OWN(free) struct jval *json = NULL;
+    OWN(json_decref) json_t *json = NULL;
     struct spec_fault fault = {.pointer = ""};
 
     if (!params_known(q, names))

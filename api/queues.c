@@ -13,6 +13,8 @@
 
 #define CONCURRENCY_MAX 1000000
 
+OWN_DEFINE(json_t, json_decref);
+
 static const char *const no_params[] = {NULL};
 
 void queues_list(struct request *q)
@@ -75,21 +77,21 @@ void queues_get(struct request *q)
 
 /* ------------------------------------------------------------------------- settings */
 
-static const char *read_limit(const struct jval *value, int64_t *ret)
+static const char *read_limit(const json_t *value, int64_t *ret)
 {
-    if (jval_is(value, JVAL_NULL)) {
+    if (json_is_null(value)) {
         *ret = 0;
         return NULL;
     }
-    if (!jval_is(value, JVAL_INTEGER) || jval_integer(value) < 0 ||
-        jval_integer(value) > CONCURRENCY_MAX)
+    if (!json_is_integer(value) || json_integer_value(value) < 0 ||
+        json_integer_value(value) > CONCURRENCY_MAX)
         return "must be a whole number from 1 to 1000000, or 0 or null for no limit";
-    *ret = jval_integer(value);
+    *ret = json_integer_value(value);
     return NULL;
 }
 
 /* NULL, or what is wrong with the field. */
-static const char *read_setting(const char *field, const struct jval *value,
+static const char *read_setting(const char *field, const json_t *value,
                                 struct queue_settings *ret)
 {
     if (strcmp(field, "concurrency") == 0)
@@ -97,9 +99,9 @@ static const char *read_setting(const char *field, const struct jval *value,
     if (strcmp(field, "key_concurrency") == 0)
         return read_limit(value, &ret->key_concurrency);
     if (strcmp(field, "paused") == 0) {
-        if (!jval_is_flag(value))
+        if (!json_is_boolean(value))
             return "must be true or false";
-        ret->paused = jval_is(value, JVAL_TRUE);
+        ret->paused = json_is_true(value);
         return NULL;
     }
     return "is not known here; known: concurrency, key_concurrency, paused";
@@ -107,8 +109,10 @@ static const char *read_setting(const char *field, const struct jval *value,
 
 static bool read_settings(struct request *q, struct queue_settings *ret)
 {
-    OWN(free) struct jval *json = NULL;
+    OWN(json_decref) json_t *json = NULL;
     struct spec_fault fault = {.pointer = ""};
+    const char *field;
+    json_t *value;
 
     int r = spec_json(buf_str(&q->body), q->body.len, SPEC_DOCUMENT_BYTES_MAX, &json, &fault);
     if (r < 0) {
@@ -118,18 +122,18 @@ static bool read_settings(struct request *q, struct queue_settings *ret)
             problem_errno(q, r);
         return false;
     }
-    if (!jval_is(json, JVAL_OBJECT)) {
+    if (!json_is_object(json)) {
         problem_at(q, "invalid-settings", "", "must be an object: {\"concurrency\": 4}");
         return false;
     }
-    jval_each_name(name, json)
+    json_object_foreach(json, field, value)
     {
-        const char *what = read_setting(name->string, jval_named(name), ret);
+        const char *what = read_setting(field, value, ret);
 
         if (what == NULL)
             continue;
         char pointer[80];
-        snprintf(pointer, sizeof pointer, "/%.70s", name->string);
+        snprintf(pointer, sizeof pointer, "/%.70s", field);
         problem_at(q, "invalid-settings", pointer, what);
         return false;
     }

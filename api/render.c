@@ -1,15 +1,16 @@
 #include "api/render.h"
 
 #include "base/buf.h"
-#include "base/jval.h"
 #include "base/own.h"
 #include "base/str.h"
 #include "jobs/document.h"
 #include "jobs/engine.h"
+#include "jobs/spec_parts.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+
+OWN_DEFINE(json_t, json_decref);
 
 /* What a document without a timeout means; the row "timeout" in jobs/spec_table.c. */
 #define TIMEOUT_DEFAULT "\"1h\""
@@ -182,19 +183,14 @@ void render_attempt(struct buf *b, const struct attempt_record *a)
 /* The long way, for a document whose keys are written with escapes. */
 static void put_payload_parsed(struct buf *b, const char *document)
 {
-    OWN(free) struct jval *json = NULL;
-    char error[JVAL_ERROR_BYTES];
-
-    if (jval_read(document, strlen(document), &json, error) == -ENOMEM)
-        b->failed = true;
-
-    const struct jval *payload = jval_find(jval_find(json, "worker"), "payload");
+    OWN(json_decref) json_t *json = json_loads(document, JSON_ALLOW_NUL, NULL);
+    json_t *payload = json_object_get(json_object_get(json, "worker"), "payload");
 
     put_key(b, "payload");
     if (payload == NULL)
         buf_puts(b, "null");
-    else
-        buf_put(b, payload->source, payload->source_len);
+    else if (spec_json_put(b, payload) < 0)
+        b->failed = true;
 }
 
 static void put_payload(struct buf *b, const char *document)

@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -134,53 +133,55 @@ int exec_result_read(int scratch_fd, struct buf *ret)
 }
 
 /* Seconds, or "90s". */
-static int64_t retry_in_ms(const struct jval *value)
+static int64_t retry_in_ms(const json_t *value)
 {
     int64_t ms = 0;
 
-    if (jval_is_number(value)) {
-        double wanted = jval_number(value) * 1000;
+    if (json_is_number(value)) {
+        double wanted = json_number_value(value) * 1000;
         ms = wanted > 0 && wanted <= (double)RETRY_IN_MS_MAX ? (int64_t)wanted : 0;
-    } else if (jval_is(value, JVAL_STRING)) {
-        if (str_duration_ms(jval_string(value), jval_count(value, JVAL_STRING), &ms) < 0)
+    } else if (json_is_string(value)) {
+        if (str_duration_ms(json_string_value(value), json_string_length(value), &ms) < 0)
             return 0;
     }
     return ms > 0 && ms <= RETRY_IN_MS_MAX ? ms : 0;
 }
 
-static void put_json_value(struct buf *b, const struct jval *value)
+static void put_json_value(struct buf *b, const json_t *value)
 {
-    size_t len = 0;
-    OWN(free) char *text = jval_text(value, &len);
+    char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
 
-    buf_put(b, text ? text : "null", text ? len : 4);
+    buf_puts(b, text ? text : "null");
+    free(text);
 }
 
 /* ,"result":… of the child, or ,"result_error":"why it does not count". */
 static void put_child(struct buf *b, int read, const struct buf *text, struct outcome *ret)
 {
     struct spec_fault fault = {0};
-    OWN(free) struct jval *json = NULL;
+    json_t *json = NULL;
 
     if (read == 0 && text->len == 0)
         return;
     int r = read < 0 ? read
                      : spec_json(text->data, text->len, EXEC_RESULT_BYTES_MAX, &json, &fault);
-    if (r == 0 && !jval_is(json, JVAL_OBJECT))
+    if (r == 0 && !json_is_object(json))
         snprintf(fault.what, sizeof fault.what, "must be an object");
-    if (r < 0 || !jval_is(json, JVAL_OBJECT)) {
+    if (r < 0 || !json_is_object(json)) {
         const char *why = fault.what[0] ? fault.what : strerror(-r);
 
         buf_puts(b, ",\"result_error\":");
         buf_put_json(b, why, strlen(why));
+        json_decref(json);
         return;
     }
-    const struct jval *value = jval_find(json, "result");
+    const json_t *value = json_object_get(json, "result");
     if (value) {
         buf_puts(b, ",\"result\":");
         put_json_value(b, value);
     }
-    ret->retry_after_ms = retry_in_ms(jval_find(json, "retry_in"));
+    ret->retry_after_ms = retry_in_ms(json_object_get(json, "retry_in"));
+    json_decref(json);
 }
 
 void exec_result_write(const struct exec_end *end, bool limits_ignored, int read,

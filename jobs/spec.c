@@ -11,6 +11,7 @@
 #include <string.h>
 
 OWN_DEFINE(struct spec, spec_free);
+OWN_DEFINE(json_t, json_decref);
 
 /* The tables say these in words, as each field's fallback. */
 const struct lease_terms spec_usual_terms = {
@@ -34,10 +35,28 @@ static struct spec *new_spec(void)
     return spec;
 }
 
+static void free_strings(char **strings)
+{
+    for (size_t i = 0; strings != NULL && strings[i] != NULL; i++)
+        free(strings[i]);
+    free(strings);
+}
+
+static void free_pairs(struct spec_pair *pairs, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        free(pairs[i].name);
+        free(pairs[i].value);
+    }
+    free(pairs);
+}
+
 static void free_exec(struct exec_spec *exec)
 {
-    free(exec->argv);
-    free(exec->env);
+    free_strings(exec->argv);
+    free(exec->cwd);
+    free_pairs(exec->env, exec->env_count);
+    free(exec->stdin_text);
     free(exec->success_codes);
     free(exec->fail_codes);
     free(exec->hold_codes);
@@ -46,16 +65,29 @@ static void free_exec(struct exec_spec *exec)
 
 static void free_http(struct http_spec *http)
 {
-    free(http->headers);
-    free(http->json);
+    free(http->method);
+    free(http->url);
+    free_pairs(http->headers, http->headers_count);
+    free(http->body);
     free(http->expect);
     free(http->retry_status);
+    free(http->save_to);
+}
+
+static void free_file(struct file_spec *file)
+{
+    free(file->from);
+    free(file->to);
+    free(file->algorithm);
+    free(file->expect);
+    free(file->format);
+    free(file->text);
 }
 
 /* Everything but the document. */
-static int read_fields(const struct jval *object, struct spec **ret, struct spec_fault *fault)
+static int read_fields(const json_t *object, struct spec **ret, struct spec_fault *fault)
 {
-    if (!jval_is(object, JVAL_OBJECT))
+    if (!json_is_object(object))
         return spec_refuse(NULL, fault, "must be an object: {\"exec\": {\"argv\": [...]}}");
 
     OWN(spec_free) struct spec *spec = new_spec();
@@ -66,7 +98,9 @@ static int read_fields(const struct jval *object, struct spec **ret, struct spec
     if (r < 0)
         return r;
     if (spec->queue == NULL)
-        spec->queue = "default";
+        spec->queue = str_dup("default");
+    if (spec->queue == NULL)
+        return -ENOMEM;
     *ret = TAKE(spec);
     return 0;
 }
@@ -91,56 +125,62 @@ static bool copy_string(const char *from, char **to)
     return from == NULL || *to != NULL;
 }
 
-int spec_json(const char *text, size_t len, size_t bytes_max, struct jval **ret,
-              struct spec_fault *fault)
-{
-    char error[JVAL_ERROR_BYTES];
-
-    if (len > bytes_max)
-        return spec_refuse(NULL, fault, "has %zu bytes, at most %zu are taken", len, bytes_max);
-
-    int r = jval_read(text, len, ret, error);
-    return r == -EINVAL ? spec_refuse(NULL, fault, "%s", error) : r;
-}
-
-int spec_from_json(const struct jval *object, struct spec **ret, struct spec_fault *fault)
+int spec_from_json(json_t *object, struct spec **ret, struct spec_fault *fault)
 {
     OWN(spec_free) struct spec *spec = NULL;
+    OWN_BUF struct buf document = BUF_INIT;
 
     int r = read_fields(object, &spec, fault);
     if (r < 0)
         return r;
-    spec->document = jval_text(object, &spec->document_len);
+    r = spec_json_put(&document, object);
+    if (r == -EINVAL)
+        return spec_refuse(NULL, fault, "is nested too deep");
+    if (r < 0)
+        return r;
+    if (document.len > SPEC_DOCUMENT_BYTES_MAX)
+        return spec_refuse(NULL, fault, "has %zu bytes, at most %u are taken", document.len,
+                           SPEC_DOCUMENT_BYTES_MAX);
+    spec->document_len = document.len;
+    spec->document = buf_take(&document);
     if (spec->document == NULL)
         return -ENOMEM;
-    if (spec->document_len > SPEC_DOCUMENT_BYTES_MAX)
-        return spec_refuse(NULL, fault, "has %zu bytes, at most %u are taken",
-                           spec->document_len, SPEC_DOCUMENT_BYTES_MAX);
     *ret = TAKE(spec);
     return 0;
 }
 
 int spec_from_text(const char *text, size_t len, struct spec **ret, struct spec_fault *fault)
 {
-    OWN(free) struct jval *tree = NULL;
+    OWN(spec_free) struct spec *spec = NULL;
+    OWN(json_decref) json_t *json = NULL;
 
-    int r = spec_json(text, len, SPEC_DOCUMENT_BYTES_MAX, &tree, fault);
-    if (r == 0)
-        r = spec_from_json(tree, ret, fault);
-    if (r == 0)
-        (*ret)->tree = TAKE(tree);
-    return r;
+    int r = spec_json(text, len, SPEC_DOCUMENT_BYTES_MAX, &json, fault);
+    if (r < 0)
+        return r;
+    r = read_fields(json, &spec, fault);
+    if (r < 0)
+        return r;
+    /* The text is well-formed, so to leave out its white space is to write it compactly, in a
+     * fifth of the time that writing it from the parsed form takes. */
+    spec->document = spec_text_compact(text, len, &spec->document_len);
+    if (spec->document == NULL)
+        return -ENOMEM;
+    *ret = TAKE(spec);
+    return 0;
 }
 
 void spec_free(struct spec *spec)
 {
     if (spec == NULL)
         return;
-    free(spec->tags);
+    free(spec->name);
+    free(spec->queue);
+    free(spec->key);
+    free_strings(spec->tags);
     free_exec(&spec->exec);
     free_http(&spec->http);
+    free_file(&spec->file);
     free(spec->document);
-    free(spec->tree);
     free(spec);
 }
 

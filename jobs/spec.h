@@ -21,34 +21,37 @@
  *     too: bounds may be widened, never narrowed.
  * S2  a refusal has freed all it made and written nothing but *fault.
  *
- * Nothing here parks, takes a lock or reads a clock. Strings of a spec are not copied: they lie
- * in the tree of values that it was read from (base/jval.h). */
+ * Nothing here parks, takes a lock or reads a clock. It needs a few KiB of stack: the depth of
+ * a document is known before jansson, which recurses, sees it. */
 #ifndef JOBS_SPEC_H
 #define JOBS_SPEC_H
 
-#include "base/jval.h"
 #include "storage/record.h"
 
+#include <jansson.h>
+
 #define SPEC_DOCUMENT_BYTES_MAX (1u << 20)
+#define SPEC_JSON_DEPTH_MAX 32
+#define SPEC_JSON_VALUES_MAX 500000 /* in one body: bounds what jansson may cost */
 #define SPEC_ARGV_MAX 1024
 #define SPEC_ENV_MAX 256
 #define SPEC_TAGS_MAX 16
 #define SPEC_HEADERS_MAX 64
 
 struct spec_pair {
-    const char *name, *value;
+    char *name, *value;
 };
 
 enum stop_mode { STOP_GROUP, STOP_MIXED };
 
 struct exec_spec {
-    char **argv;     /* NULL-terminated; with shell: {"/bin/sh", "-c", text, NULL} */
-    const char *cwd; /* NULL = the state folder's scratch */
+    char **argv; /* NULL-terminated; with shell: {"/bin/sh", "-c", text, NULL} */
+    char *cwd;   /* NULL = the state folder's scratch */
     struct spec_pair *env;
     unsigned env_count;
-    const char *stdin_text; /* NULL = the null device */
-    int stop_signal;        /* SIGTERM */
-    int64_t stop_grace_ms;  /* 10 s */
+    char *stdin_text;      /* NULL = the null device */
+    int stop_signal;       /* SIGTERM */
+    int64_t stop_grace_ms; /* 10 s */
     enum stop_mode kill_mode;
     uint64_t memory_bytes, pids; /* 0 = no limit */
     double cpu;                  /* cores; 0 = no limit */
@@ -57,18 +60,17 @@ struct exec_spec {
 };
 
 struct http_spec {
-    const char *method, *url;
+    char *method, *url;
     struct spec_pair *headers;
     unsigned headers_count;
-    const char *body; /* NULL = none */
+    char *body; /* NULL = none; "json" in the document becomes text and a content type here */
     size_t body_len;
-    char *json;  /* "json" of the document as text, which is the body then */
     int *expect; /* status codes; none = 200 … 299 */
     unsigned expect_count;
     int *retry_status; /* status codes to try again on, besides the usual ones */
     unsigned retry_status_count;
     unsigned follow;             /* redirects allowed */
-    const char *save_to;         /* file below a configured root; NULL = in the result */
+    char *save_to;               /* file below a configured root; NULL = in the result */
     uint64_t response_bytes_max; /* 0 = the kind's default */
 };
 
@@ -84,12 +86,12 @@ enum file_op {
 
 struct file_spec {
     enum file_op op;
-    const char *from, *to; /* absolute; what each op needs is checked when it is read */
-    const char *algorithm; /* checksum: sha256 (default), sha1, md5 … as OpenSSL names them */
-    const char *expect;    /* checksum: hex digest that must come out; NULL = any */
-    const char *format;    /* archive: tar.gz (default), tar, tar.zst, tar.xz, zip, cpio */
-    const char *text;      /* write */
-    unsigned mode;         /* write: permissions, 0644 */
+    char *from, *to; /* absolute; what each op needs is checked when it is read */
+    char *algorithm; /* checksum: sha256 (default), sha1, sha512, md5 … as OpenSSL names them */
+    char *expect;    /* checksum: hex digest that must come out; NULL = any */
+    char *format;    /* archive: tar.gz (default), tar, tar.zst, tar.xz, zip, cpio */
+    char *text;      /* write */
+    unsigned mode;   /* write: permissions, 0644 */
     bool recursive, overwrite;
 };
 
@@ -108,8 +110,8 @@ struct retry_spec {
 
 struct spec {
     enum job_kind kind;
-    const char *name, *queue, *key; /* queue is never NULL: "default" */
-    const char **tags;
+    char *name, *queue, *key; /* queue is never NULL: "default" */
+    char **tags;
     unsigned tags_count;
     int32_t priority;
     bool hold;            /* submitted held */
@@ -126,7 +128,6 @@ struct spec {
     struct worker_spec worker;
     char *document; /* compact JSON of the whole submission, to be stored */
     size_t document_len;
-    struct jval *tree; /* where its strings lie; NULL when another one has it */
 };
 
 /* What is wrong and where: "/exec/argv", "must be an array of 1 to 1024 strings". */
@@ -135,13 +136,13 @@ struct spec_fault {
     char what[240];
 };
 
-/* Reads one object of a tree, which must outlive *ret. 0; -EINVAL with *fault filled; -ENOMEM.
- * Any thread, any task. */
-int spec_from_json(const struct jval *object, struct spec **ret, struct spec_fault *fault);
-/* As above from text, which need not outlive *ret. */
+/* Reads one object. 0; -EINVAL with *fault filled; -ENOMEM. Any thread, any task. */
+int spec_from_json(json_t *object, struct spec **ret, struct spec_fault *fault);
+/* As above from text; refuses depth and size beyond the bounds before parsing. */
 int spec_from_text(const char *text, size_t len, struct spec **ret, struct spec_fault *fault);
-/* Reads a body within bounds into a tree, which the caller frees; for arrays of jobs. */
-int spec_json(const char *text, size_t len, size_t bytes_max, struct jval **ret,
+/* Parses a body with the bounds (UTF-8, depth, size) into JSON; for arrays of jobs. The caller
+ * owns *ret. */
+int spec_json(const char *text, size_t len, size_t bytes_max, json_t **ret,
               struct spec_fault *fault);
 void spec_free(struct spec *spec);
 /* The row of a job submitted now; id 0, state not yet decided. NULL without memory. Takes

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -16,20 +15,20 @@
 #define REFUSE_IN(at, field_name, ...)                                                         \
     spec_refuse(&(const struct spec_place){.up = (at), .key = (field_name)}, fault, __VA_ARGS__)
 
-static bool given(const struct jval *object, const char *key)
+static bool given(const json_t *object, const char *key)
 {
-    const struct jval *value = jval_find(object, key);
+    const json_t *value = json_object_get(object, key);
 
-    return value != NULL && value->type != JVAL_NULL;
+    return value != NULL && !json_is_null(value);
 }
 
 /* ---- exec -------------------------------------------------------------------------------- */
 
-static int take_arg(const struct jval *value, size_t bytes_min, char **ret,
+static int take_arg(const json_t *value, size_t bytes_min, char **ret,
                     const struct spec_place *place, struct spec_fault *fault)
 {
-    size_t len = jval_count(value, JVAL_STRING);
-    char *text = jval_string(value);
+    size_t len = json_string_length(value);
+    const char *text = json_string_value(value);
 
     if (text == NULL)
         return spec_refuse(place, fault, "must be a string");
@@ -40,8 +39,8 @@ static int take_arg(const struct jval *value, size_t bytes_min, char **ret,
     if (len > SPEC_ARG_BYTES_MAX)
         return spec_refuse(place, fault, "must have at most %d bytes, not %zu",
                            SPEC_ARG_BYTES_MAX, len);
-    *ret = text;
-    return 0;
+    *ret = str_dup_len(text, len);
+    return *ret != NULL ? 0 : -ENOMEM;
 }
 
 /* argv and shell fill the same field: the second to come is one too many. */
@@ -54,41 +53,38 @@ static int claim_argv(struct exec_spec *exec, size_t count, const struct spec_pl
     return exec->argv != NULL ? 0 : -ENOMEM;
 }
 
-int spec_read_argv(const struct spec_field *field, const struct jval *value, void *object,
+int spec_read_argv(const struct spec_field *field, const json_t *value, void *object,
                    const struct spec_place *place, struct spec_fault *fault)
 {
     struct exec_spec *exec = object;
-    size_t count = jval_count(value, JVAL_ARRAY);
+    size_t count = json_array_size(value);
 
-    if (!jval_is(value, JVAL_ARRAY) || count == 0 || count > (size_t)field->max)
+    if (!json_is_array(value) || count == 0 || count > (size_t)field->max)
         return spec_refuse_shape(field, value, place, fault);
 
     int r = claim_argv(exec, count, place, fault);
-    struct spec_place at = {.up = place};
-    jval_each(item, value)
-    {
-        if (r == 0)
-            r = take_arg(item, at.index == 0, &exec->argv[at.index], &at, fault);
-        at.index++;
+    for (size_t i = 0; i < count && r == 0; i++) {
+        const struct spec_place at = {.up = place, .index = i};
+        r = take_arg(json_array_get(value, i), i == 0, &exec->argv[i], &at, fault);
     }
     return r;
 }
 
-int spec_read_shell(const struct spec_field *field, const struct jval *value, void *object,
+int spec_read_shell(const struct spec_field *field, const json_t *value, void *object,
                     const struct spec_place *place, struct spec_fault *fault)
 {
-    static char shell[] = "/bin/sh", option[] = "-c"; /* execve() takes none that are const */
+    static const char *const before[] = {"/bin/sh", "-c"};
     struct exec_spec *exec = object;
 
-    if (!jval_is(value, JVAL_STRING))
+    if (!json_is_string(value))
         return spec_refuse_shape(field, value, place, fault);
 
     int r = claim_argv(exec, 3, place, fault);
-    if (r < 0)
-        return r;
-    exec->argv[0] = shell;
-    exec->argv[1] = option;
-    return take_arg(value, 1, &exec->argv[2], place, fault);
+    for (size_t i = 0; i < 2 && r == 0; i++) {
+        exec->argv[i] = str_dup(before[i]);
+        r = exec->argv[i] != NULL ? 0 : -ENOMEM;
+    }
+    return r == 0 ? take_arg(value, 1, &exec->argv[2], place, fault) : r;
 }
 
 static int find_signal(const char *name)
@@ -103,14 +99,14 @@ static int find_signal(const char *name)
     return 0;
 }
 
-int spec_read_signal(const struct spec_field *field, const struct jval *value, void *object,
+int spec_read_signal(const struct spec_field *field, const json_t *value, void *object,
                      const struct spec_place *place, struct spec_fault *fault)
 {
     struct exec_spec *exec = object;
-    int64_t number = jval_integer(value);
+    json_int_t number = json_integer_value(value);
 
-    if (jval_is(value, JVAL_STRING))
-        number = find_signal(jval_string(value));
+    if (json_is_string(value))
+        number = find_signal(json_string_value(value));
     if (number < 1 || number > SIGRTMAX)
         return spec_refuse_shape(field, value, place, fault);
     exec->stop_signal = (int)number;
@@ -133,7 +129,7 @@ struct code_list {
     unsigned count;
 };
 
-int spec_check_exec(const struct jval *json, void *object, const struct spec_place *place,
+int spec_check_exec(const json_t *json, void *object, const struct spec_place *place,
                     struct spec_fault *fault)
 {
     const struct exec_spec *exec = object;
@@ -161,19 +157,19 @@ int spec_check_exec(const struct jval *json, void *object, const struct spec_pla
 
 /* ---- http -------------------------------------------------------------------------------- */
 
-int spec_read_url(const struct spec_field *field, const struct jval *value, void *object,
+int spec_read_url(const struct spec_field *field, const json_t *value, void *object,
                   const struct spec_place *place, struct spec_fault *fault)
 {
     struct http_spec *http = object;
-    char *text = jval_string(value);
+    const char *text = json_string_value(value);
     struct http_url url;
 
     if (text == NULL)
         return spec_refuse_shape(field, value, place, fault);
-    if (jval_count(value, JVAL_STRING) > (size_t)field->max)
+    if (json_string_length(value) > (size_t)field->max)
         return spec_refuse(place, fault, "must have at most %lld bytes, not %zu",
-                           (long long)field->max, jval_count(value, JVAL_STRING));
-    for (size_t i = 0; i < jval_count(value, JVAL_STRING); i++)
+                           (long long)field->max, json_string_length(value));
+    for (size_t i = 0; i < json_string_length(value); i++)
         if ((unsigned char)text[i] <= ' ' || (unsigned char)text[i] == 0x7f)
             return spec_refuse(place, fault,
                                "must not contain spaces or control characters: write them as "
@@ -182,20 +178,26 @@ int spec_read_url(const struct spec_field *field, const struct jval *value, void
     const char *wrong = http_url_parse(text, &url);
     if (wrong != NULL)
         return spec_refuse(place, fault, "%s", wrong);
-    http->url = text;
-    return 0;
+    http->url = str_dup(text);
+    return http->url != NULL ? 0 : -ENOMEM;
 }
 
-int spec_read_body_json(const struct spec_field *field, const struct jval *value, void *object,
+int spec_read_body_json(const struct spec_field *field, const json_t *value, void *object,
                         const struct spec_place *place, struct spec_fault *fault)
 {
     struct http_spec *http = object;
+    OWN_BUF struct buf text = BUF_INIT;
+    int r = spec_json_put(&text, value);
 
     (void)field;
-    (void)place;
-    (void)fault;
-    http->body = http->json = jval_text(value, &http->body_len);
-    return http->json != NULL ? 0 : -ENOMEM;
+    if (r == -EINVAL)
+        return spec_refuse(place, fault, "is nested too deep");
+    if (r < 0)
+        return r;
+    free(http->body); /* of a body beside it, which the check refuses */
+    http->body_len = text.len;
+    http->body = buf_take(&text);
+    return http->body != NULL ? 0 : -ENOMEM;
 }
 
 /* Headers that frame the message or name the job are ours. */
@@ -254,12 +256,12 @@ static int add_content_type(struct http_spec *http)
     http->headers = more;
 
     struct spec_pair *pair = &more[http->headers_count++];
-    pair->name = "Content-Type";
-    pair->value = "application/json";
-    return 0;
+    pair->name = str_dup("Content-Type");
+    pair->value = str_dup("application/json");
+    return pair->name != NULL && pair->value != NULL ? 0 : -ENOMEM;
 }
 
-int spec_check_http(const struct jval *json, void *object, const struct spec_place *place,
+int spec_check_http(const json_t *json, void *object, const struct spec_place *place,
                     struct spec_fault *fault)
 {
     struct http_spec *http = object;
@@ -269,7 +271,9 @@ int spec_check_http(const struct jval *json, void *object, const struct spec_pla
     if (given(json, "body") && given(json, "json"))
         return spec_refuse(place, fault, "takes at most one of body, json");
     if (http->method == NULL)
-        http->method = http->body != NULL ? "POST" : "GET";
+        http->method = str_dup(http->body != NULL ? "POST" : "GET");
+    if (http->method == NULL)
+        return -ENOMEM;
     if (strcmp(http->method, "HEAD") == 0 && (http->body != NULL || http->save_to != NULL))
         return REFUSE_IN(place, "method", "HEAD goes without %s",
                          http->body != NULL ? "a body" : "save_to");
@@ -314,17 +318,19 @@ static bool is_among(const char *const *names, const char *name)
     return false;
 }
 
-static int check_op_fields(const struct jval *json, const struct op_fields *op,
+static int check_op_fields(const json_t *json, const struct op_fields *op,
                            const struct spec_place *place, struct spec_fault *fault)
 {
+    json_t *unconst = (json_t *)(uintptr_t)json; /* iteration changes nothing */
+    void *i = json_object_iter(unconst);
+
     for (size_t n = 0; n < 3 && op->needed[n] != NULL; n++)
         if (!given(json, op->needed[n]))
             return REFUSE_IN(place, op->needed[n], "is missing: %s needs it", op->name);
-    jval_each_name(at, json)
-    {
-        const char *name = at->string;
-        if (strcmp(name, "op") != 0 && jval_named(at)->type != JVAL_NULL &&
-            !is_among(op->needed, name) && !is_among(op->allowed, name))
+    for (; i != NULL; i = json_object_iter_next(unconst, i)) {
+        const char *name = json_object_iter_key(i);
+        if (strcmp(name, "op") != 0 && given(json, name) && !is_among(op->needed, name) &&
+            !is_among(op->allowed, name))
             return REFUSE_IN(place, name, "has no meaning for %s", op->name);
     }
     return 0;
@@ -335,8 +341,8 @@ static int check_digest(struct file_spec *file, const struct spec_place *place,
 {
     const struct spec_digest *digest = spec_digests;
 
-    if (file->algorithm == NULL)
-        file->algorithm = digest->name;
+    if (file->algorithm == NULL && (file->algorithm = str_dup(digest->name)) == NULL)
+        return -ENOMEM;
     if (file->expect == NULL)
         return 0;
     while (digest->name != NULL && strcmp(digest->name, file->algorithm) != 0)
@@ -348,7 +354,7 @@ static int check_digest(struct file_spec *file, const struct spec_place *place,
     return 0;
 }
 
-int spec_check_file(const struct jval *json, void *object, const struct spec_place *place,
+int spec_check_file(const json_t *json, void *object, const struct spec_place *place,
                     struct spec_fault *fault)
 {
     struct file_spec *file = object;
@@ -364,14 +370,14 @@ int spec_check_file(const struct jval *json, void *object, const struct spec_pla
     if (file->op == FILE_CHECKSUM)
         return check_digest(file, place, fault);
     if (file->op == FILE_ARCHIVE && file->format == NULL)
-        file->format = "tar.gz";
-    return 0;
+        file->format = str_dup("tar.gz");
+    return file->op == FILE_ARCHIVE && file->format == NULL ? -ENOMEM : 0;
 }
 
 /* ---- worker ------------------------------------------------------------------------------ */
 
 /* Any JSON will do, and it is kept where it stands. */
-int spec_read_payload(const struct spec_field *field, const struct jval *value, void *object,
+int spec_read_payload(const struct spec_field *field, const json_t *value, void *object,
                       const struct spec_place *place, struct spec_fault *fault)
 {
     (void)field;
@@ -384,11 +390,11 @@ int spec_read_payload(const struct spec_field *field, const struct jval *value, 
 
 /* ---- common ------------------------------------------------------------------------------ */
 
-int spec_read_durability(const struct spec_field *field, const struct jval *value, void *object,
+int spec_read_durability(const struct spec_field *field, const json_t *value, void *object,
                          const struct spec_place *place, struct spec_fault *fault)
 {
     struct spec *spec = object;
-    const char *word = jval_string(value);
+    const char *word = json_string_value(value);
 
     if (word == NULL || (strcmp(word, "full") != 0 && strcmp(word, "relaxed") != 0))
         return spec_refuse_shape(field, value, place, fault);
@@ -396,20 +402,21 @@ int spec_read_durability(const struct spec_field *field, const struct jval *valu
     return 0;
 }
 
-int spec_read_retry(const struct spec_field *field, const struct jval *value, void *object,
+int spec_read_retry(const struct spec_field *field, const json_t *value, void *object,
                     const struct spec_place *place, struct spec_fault *fault)
 {
     struct spec *spec = object;
 
-    if (jval_is(value, JVAL_OBJECT))
+    if (json_is_object(value))
         return spec_read_table(&spec_table_retry, value, &spec->retry, place, fault);
-    if (!jval_is(value, JVAL_INTEGER) || jval_integer(value) < 1 || jval_integer(value) > 10000)
+    if (!json_is_integer(value) || json_integer_value(value) < 1 ||
+        json_integer_value(value) > 10000)
         return spec_refuse_shape(field, value, place, fault);
-    spec->retry.max_attempts = (uint32_t)jval_integer(value);
+    spec->retry.max_attempts = (uint32_t)json_integer_value(value);
     return 0;
 }
 
-int spec_check_job(const struct jval *json, void *object, const struct spec_place *place,
+int spec_check_job(const json_t *json, void *object, const struct spec_place *place,
                    struct spec_fault *fault)
 {
     static const struct {

@@ -3,7 +3,8 @@
  * A table describes one JSON object: a row a field, with its type, its bounds, the place in the
  * struct where the value goes, and the sentence for the manual. spec_read.c knows the types,
  * spec_shape.c their words, spec_table.c holds the rows, spec_kinds.c holds what no row can say
- * (exactly one of two, what an operation needs). A new field is a new row. */
+ * (exactly one of two, what an operation needs), spec_json.c turns bytes into JSON and back. A
+ * new field is a new row. */
 #ifndef JOBS_SPEC_PARTS_H
 #define JOBS_SPEC_PARTS_H
 
@@ -56,14 +57,13 @@ struct spec_field;
 
 /* Reads value into object (the struct that the table fills). 0, -EINVAL with *fault filled, or
  * -ENOMEM. */
-typedef int (*spec_read_fn)(const struct spec_field *field, const struct jval *value,
-                            void *object, const struct spec_place *place,
-                            struct spec_fault *fault);
+typedef int (*spec_read_fn)(const struct spec_field *field, const json_t *value, void *object,
+                            const struct spec_place *place, struct spec_fault *fault);
 /* Checks one name and value of a SPEC_PAIRS: NULL, or what is wrong with it. */
 typedef const char *(*spec_pair_fn)(const char *name, const char *value);
 /* After all fields were read. */
-typedef int (*spec_check_fn)(const struct jval *json, void *object,
-                             const struct spec_place *place, struct spec_fault *fault);
+typedef int (*spec_check_fn)(const json_t *json, void *object, const struct spec_place *place,
+                             struct spec_fault *fault);
 
 struct spec_field {
     const char *name;
@@ -93,7 +93,7 @@ extern const struct spec_table spec_table_retry;
 int spec_refuse(const struct spec_place *place, struct spec_fault *fault, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* "must be an integer from 1 to 9, not a string": the row's own words, and what came. */
-int spec_refuse_shape(const struct spec_field *field, const struct jval *value,
+int spec_refuse_shape(const struct spec_field *field, const json_t *value,
                       const struct spec_place *place, struct spec_fault *fault);
 /* place is that of a field which no row names: suggests one that is spelled almost so. */
 int spec_refuse_unknown(const struct spec_table *table, const struct spec_place *place,
@@ -102,37 +102,37 @@ int spec_refuse_unknown(const struct spec_table *table, const struct spec_place 
 void spec_put_shape(struct buf *b, const struct spec_field *field);
 
 /* spec_read.c */
-int spec_read_table(const struct spec_table *table, const struct jval *json, void *object,
+int spec_read_table(const struct spec_table *table, const json_t *json, void *object,
                     const struct spec_place *place, struct spec_fault *fault);
 /* One value by the reader of its type. */
-int spec_read_field(const struct spec_field *field, const struct jval *value, void *object,
+int spec_read_field(const struct spec_field *field, const json_t *value, void *object,
                     const struct spec_place *place, struct spec_fault *fault);
 /* spec_kinds.c: the custom readers and checks that the tables name. */
-int spec_read_argv(const struct spec_field *field, const struct jval *value, void *object,
+int spec_read_argv(const struct spec_field *field, const json_t *value, void *object,
                    const struct spec_place *place, struct spec_fault *fault);
-int spec_read_shell(const struct spec_field *field, const struct jval *value, void *object,
+int spec_read_shell(const struct spec_field *field, const json_t *value, void *object,
                     const struct spec_place *place, struct spec_fault *fault);
-int spec_read_signal(const struct spec_field *field, const struct jval *value, void *object,
+int spec_read_signal(const struct spec_field *field, const json_t *value, void *object,
                      const struct spec_place *place, struct spec_fault *fault);
-int spec_read_retry(const struct spec_field *field, const struct jval *value, void *object,
+int spec_read_retry(const struct spec_field *field, const json_t *value, void *object,
                     const struct spec_place *place, struct spec_fault *fault);
-int spec_read_url(const struct spec_field *field, const struct jval *value, void *object,
+int spec_read_url(const struct spec_field *field, const json_t *value, void *object,
                   const struct spec_place *place, struct spec_fault *fault);
-int spec_read_body_json(const struct spec_field *field, const struct jval *value, void *object,
+int spec_read_body_json(const struct spec_field *field, const json_t *value, void *object,
                         const struct spec_place *place, struct spec_fault *fault);
-int spec_read_payload(const struct spec_field *field, const struct jval *value, void *object,
+int spec_read_payload(const struct spec_field *field, const json_t *value, void *object,
                       const struct spec_place *place, struct spec_fault *fault);
-int spec_read_durability(const struct spec_field *field, const struct jval *value, void *object,
+int spec_read_durability(const struct spec_field *field, const json_t *value, void *object,
                          const struct spec_place *place, struct spec_fault *fault);
 const char *spec_pair_env(const char *name, const char *value);
 const char *spec_pair_header(const char *name, const char *value);
-int spec_check_job(const struct jval *json, void *object, const struct spec_place *place,
+int spec_check_job(const json_t *json, void *object, const struct spec_place *place,
                    struct spec_fault *fault);
-int spec_check_exec(const struct jval *json, void *object, const struct spec_place *place,
+int spec_check_exec(const json_t *json, void *object, const struct spec_place *place,
                     struct spec_fault *fault);
-int spec_check_http(const struct jval *json, void *object, const struct spec_place *place,
+int spec_check_http(const json_t *json, void *object, const struct spec_place *place,
                     struct spec_fault *fault);
-int spec_check_file(const struct jval *json, void *object, const struct spec_place *place,
+int spec_check_file(const json_t *json, void *object, const struct spec_place *place,
                     struct spec_fault *fault);
 
 /* The digests that checksum knows, by OpenSSL's names. */
@@ -141,5 +141,13 @@ struct spec_digest {
     unsigned bytes;
 };
 extern const struct spec_digest spec_digests[];
+
+/* spec_json.c */
+
+/* A copy of well-formed JSON text without the white space between its tokens. NULL without
+ * memory. */
+char *spec_text_compact(const char *text, size_t len, size_t *ret_len);
+/* Appends value as compact JSON; a value nested deeper than SPEC_JSON_DEPTH_MAX: -EINVAL. */
+int spec_json_put(struct buf *b, const json_t *value);
 
 #endif

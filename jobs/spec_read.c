@@ -10,7 +10,7 @@
 /* ---- one reader a type ------------------------------------------------------------------- */
 
 #define READER_ARGS                                                                            \
-    const struct spec_field *field, const struct jval *value, void *object,                    \
+    const struct spec_field *field, const json_t *value, void *object,                         \
         const struct spec_place *place, struct spec_fault *fault
 
 static void *target(const struct spec_field *field, void *object)
@@ -23,51 +23,54 @@ static unsigned *target_count(const struct spec_field *field, void *object)
     return (unsigned *)(void *)((char *)object + field->count_offset);
 }
 
-static bool has_nul(const struct jval *string)
+static bool has_nul(const json_t *string)
 {
-    return memchr(jval_string(string), 0, jval_count(string, JVAL_STRING)) != NULL;
+    return memchr(json_string_value(string), 0, json_string_length(string)) != NULL;
 }
 
 /* A string as C takes it, or a refusal at place. */
-static int take_text(const struct jval *value, int64_t bytes_min, int64_t bytes_max,
-                     const char **ret, const struct spec_place *place, struct spec_fault *fault)
+static int take_text(const json_t *value, int64_t bytes_min, int64_t bytes_max, char **ret,
+                     const struct spec_place *place, struct spec_fault *fault)
 {
-    if (!jval_is(value, JVAL_STRING))
+    if (!json_is_string(value))
         return spec_refuse(place, fault, "must be a string");
 
-    size_t len = jval_count(value, JVAL_STRING);
+    size_t len = json_string_length(value);
     if (has_nul(value))
         return spec_refuse(place, fault, "must not contain a NUL byte");
     if (len < (size_t)bytes_min || len > (size_t)bytes_max)
         return spec_refuse(place, fault, "must have %lld to %lld bytes, not %zu",
                            (long long)bytes_min, (long long)bytes_max, len);
-    *ret = jval_string(value);
-    return 0;
+    *ret = str_dup_len(json_string_value(value), len);
+    return *ret != NULL ? 0 : -ENOMEM;
 }
 
 static int read_text(READER_ARGS)
 {
-    if (!jval_is(value, JVAL_STRING))
+    if (!json_is_string(value))
         return spec_refuse_shape(field, value, place, fault);
     return take_text(value, field->min, field->max, target(field, object), place, fault);
 }
 
 static int read_bytes(READER_ARGS)
 {
-    size_t len = jval_is(value, JVAL_STRING) ? jval_count(value, JVAL_STRING) : 0;
-    const char **to = target(field, object);
+    size_t len = json_is_string(value) ? json_string_length(value) : 0;
+    char **to = target(field, object);
 
-    if (!jval_is(value, JVAL_STRING) || len > (size_t)field->max)
+    if (!json_is_string(value) || len > (size_t)field->max)
         return spec_refuse_shape(field, value, place, fault);
-    *to = jval_string(value);
+    free(*to); /* of another field for the same place, which the object's check refuses */
+    *to = str_dup_len(json_string_value(value), len);
+    if (*to == NULL)
+        return -ENOMEM;
     *(size_t *)(void *)((char *)object + field->count_offset) = len;
     return 0;
 }
 
 static int read_name(READER_ARGS)
 {
-    if (!jval_is(value, JVAL_STRING) ||
-        !str_is_name(jval_string(value), jval_count(value, JVAL_STRING)))
+    if (!json_is_string(value) ||
+        !str_is_name(json_string_value(value), json_string_length(value)))
         return spec_refuse_shape(field, value, place, fault);
     return take_text(value, 1, SPEC_NAME_BYTES_MAX, target(field, object), place, fault);
 }
@@ -84,24 +87,24 @@ static bool path_is_plain(const char *path)
 
 static int read_path(READER_ARGS)
 {
-    if (!jval_is(value, JVAL_STRING) || !path_is_plain(jval_string(value)))
+    if (!json_is_string(value) || !path_is_plain(json_string_value(value)))
         return spec_refuse_shape(field, value, place, fault);
     return take_text(value, 1, SPEC_PATH_BYTES_MAX, target(field, object), place, fault);
 }
 
 static int read_flag(READER_ARGS)
 {
-    if (!jval_is_flag(value))
+    if (!json_is_boolean(value))
         return spec_refuse_shape(field, value, place, fault);
-    *(bool *)target(field, object) = jval_is(value, JVAL_TRUE);
+    *(bool *)target(field, object) = json_is_true(value);
     return 0;
 }
 
 static int read_integer(READER_ARGS)
 {
-    int64_t i = jval_integer(value);
+    json_int_t i = json_integer_value(value);
 
-    if (!jval_is(value, JVAL_INTEGER) || i < field->min || i > field->max)
+    if (!json_is_integer(value) || i < field->min || i > field->max)
         return spec_refuse_shape(field, value, place, fault);
     if (field->type == SPEC_I32)
         *(int32_t *)target(field, object) = (int32_t)i;
@@ -114,12 +117,12 @@ static int read_integer(READER_ARGS)
 
 static int read_real(READER_ARGS)
 {
-    double d = jval_number(value);
+    double d = json_number_value(value);
 
-    if (jval_is(value, JVAL_STRING) &&
-        str_double(jval_string(value), jval_count(value, JVAL_STRING), &d) < 0)
+    if (json_is_string(value) &&
+        str_double(json_string_value(value), json_string_length(value), &d) < 0)
         return spec_refuse_shape(field, value, place, fault);
-    if (!(jval_is_number(value) || jval_is(value, JVAL_STRING)) || !isfinite(d) ||
+    if (!(json_is_number(value) || json_is_string(value)) || !isfinite(d) ||
         d * 100 < (double)field->min || d * 100 > (double)field->max)
         return spec_refuse_shape(field, value, place, fault);
     *(double *)target(field, object) = d;
@@ -140,10 +143,10 @@ static int read_span(READER_ARGS)
     int64_t ms;
     bool good;
 
-    if (jval_is(value, JVAL_STRING))
-        good = str_duration_ms(jval_string(value), jval_count(value, JVAL_STRING), &ms) == 0;
+    if (json_is_string(value))
+        good = str_duration_ms(json_string_value(value), json_string_length(value), &ms) == 0;
     else
-        good = jval_is_number(value) && number_ms(jval_number(value), field->max, &ms);
+        good = json_is_number(value) && number_ms(json_number_value(value), field->max, &ms);
     if (!good || ms < field->min || ms > field->max)
         return spec_refuse_shape(field, value, place, fault);
     *(int64_t *)target(field, object) = ms;
@@ -155,11 +158,11 @@ static int read_size(READER_ARGS)
     uint64_t bytes;
     bool good;
 
-    if (jval_is(value, JVAL_STRING)) {
-        good = str_size(jval_string(value), jval_count(value, JVAL_STRING), &bytes) == 0;
+    if (json_is_string(value)) {
+        good = str_size(json_string_value(value), json_string_length(value), &bytes) == 0;
     } else {
-        good = jval_is(value, JVAL_INTEGER) && jval_integer(value) >= 0;
-        bytes = (uint64_t)jval_integer(value);
+        good = json_is_integer(value) && json_integer_value(value) >= 0;
+        bytes = (uint64_t)json_integer_value(value);
     }
     if (!good || bytes < (uint64_t)field->min || bytes > (uint64_t)field->max)
         return spec_refuse_shape(field, value, place, fault);
@@ -169,58 +172,46 @@ static int read_size(READER_ARGS)
 
 static int read_time(READER_ARGS)
 {
-    if (!jval_is(value, JVAL_STRING) ||
-        str_time_ms(jval_string(value), jval_count(value, JVAL_STRING), target(field, object)) <
-            0)
+    if (!json_is_string(value) ||
+        str_time_ms(json_string_value(value), json_string_length(value),
+                    target(field, object)) < 0)
         return spec_refuse_shape(field, value, place, fault);
     return 0;
 }
 
 static int read_names(READER_ARGS)
 {
-    size_t count = jval_count(value, JVAL_ARRAY);
+    size_t count = json_array_size(value);
     unsigned *done = target_count(field, object);
     const struct spec_field one = {.type = SPEC_NAME};
 
-    if (!jval_is(value, JVAL_ARRAY) || count > (size_t)field->max)
+    if (!json_is_array(value) || count > (size_t)field->max)
         return spec_refuse_shape(field, value, place, fault);
 
-    const char **names = calloc(count + 1, sizeof *names);
+    char **names = calloc(count + 1, sizeof *names);
     if (names == NULL)
         return -ENOMEM;
-    *(const char ***)target(field, object) = names;
-    jval_each(item, value)
-    {
-        const struct spec_place at = {.up = place, .index = *done};
-        const char *name = NULL;
-        int r = read_name(&one, item, &name, &at, fault);
+    *(char ***)target(field, object) = names;
+    for (size_t i = 0; i < count; i++, (*done)++) {
+        const struct spec_place at = {.up = place, .index = i};
+        int r = read_name(&one, json_array_get(value, i), &names[i], &at, fault);
         if (r < 0)
             return r;
-        for (unsigned i = 0; i < *done; i++)
-            if (strcmp(names[i], name) == 0)
-                return spec_refuse(&at, fault, "is there twice: \"%s\"", name);
-        names[(*done)++] = name;
+        for (size_t other = 0; other < i; other++)
+            if (strcmp(names[other], names[i]) == 0) {
+                (*done)++; /* so that it is freed with the rest */
+                return spec_refuse(&at, fault, "is there twice: \"%s\"", names[i]);
+            }
     }
-    return 0;
-}
-
-static int read_code(const struct spec_field *field, const struct jval *value, int *ret,
-                     const struct spec_place *place, struct spec_fault *fault)
-{
-    if (!jval_is(value, JVAL_INTEGER) || jval_integer(value) < field->min ||
-        jval_integer(value) > field->max)
-        return spec_refuse(place, fault, "must be an integer from %lld to %lld",
-                           (long long)field->min, (long long)field->max);
-    *ret = (int)jval_integer(value);
     return 0;
 }
 
 static int read_codes(READER_ARGS)
 {
-    bool single = jval_is(value, JVAL_INTEGER);
-    size_t count = single ? 1 : jval_count(value, JVAL_ARRAY);
+    bool single = json_is_integer(value);
+    size_t count = single ? 1 : json_array_size(value);
 
-    if ((!single && !jval_is(value, JVAL_ARRAY)) || count > SPEC_CODES_MAX)
+    if ((!single && !json_is_array(value)) || count > SPEC_CODES_MAX)
         return spec_refuse_shape(field, value, place, fault);
 
     int *codes = calloc(count + 1, sizeof *codes);
@@ -228,21 +219,21 @@ static int read_codes(READER_ARGS)
         return -ENOMEM;
     *(int **)target(field, object) = codes;
     *target_count(field, object) = (unsigned)count;
-    if (single)
-        return read_code(field, value, codes, place, fault);
+    for (size_t i = 0; i < count; i++) {
+        const struct spec_place at = {.up = place, .index = i};
+        const json_t *code = single ? value : json_array_get(value, i);
 
-    struct spec_place at = {.up = place};
-    int r = 0;
-    jval_each(item, value)
-    {
-        if (r == 0)
-            r = read_code(field, item, &codes[at.index], &at, fault);
-        at.index++;
+        if (!json_is_integer(code) || json_integer_value(code) < field->min ||
+            json_integer_value(code) > field->max)
+            return spec_refuse(single ? place : &at, fault,
+                               "must be an integer from %lld to %lld", (long long)field->min,
+                               (long long)field->max);
+        codes[i] = (int)json_integer_value(code);
     }
-    return r;
+    return 0;
 }
 
-static int read_pair(const struct spec_field *field, const char *name, const struct jval *value,
+static int read_pair(const struct spec_field *field, const char *name, const json_t *value,
                      struct spec_pair *ret, const struct spec_place *place,
                      struct spec_fault *fault)
 {
@@ -253,16 +244,16 @@ static int read_pair(const struct spec_field *field, const char *name, const str
     const char *wrong = field->pair(name, ret->value);
     if (wrong != NULL)
         return spec_refuse(place, fault, "%s", wrong);
-    ret->name = name;
-    return 0;
+    ret->name = str_dup(name);
+    return ret->name != NULL ? 0 : -ENOMEM;
 }
 
 static int read_pairs(READER_ARGS)
 {
-    size_t count = jval_count(value, JVAL_OBJECT);
+    size_t count = json_object_size(value);
     unsigned *done = target_count(field, object);
 
-    if (!jval_is(value, JVAL_OBJECT) || count > (size_t)field->max)
+    if (!json_is_object(value) || count > (size_t)field->max)
         return spec_refuse_shape(field, value, place, fault);
 
     struct spec_pair *pairs = calloc(count + 1, sizeof *pairs);
@@ -270,10 +261,13 @@ static int read_pairs(READER_ARGS)
         return -ENOMEM;
     *(struct spec_pair **)target(field, object) = pairs;
 
-    jval_each_name(name, value)
-    {
-        const struct spec_place at = {.up = place, .key = name->string};
-        int r = read_pair(field, name->string, jval_named(name), &pairs[(*done)++], &at, fault);
+    json_t *unconst = (json_t *)(uintptr_t)value; /* iteration changes nothing */
+    void *i = json_object_iter(unconst);
+    for (; i != NULL; i = json_object_iter_next(unconst, i)) {
+        const char *name = json_object_iter_key(i);
+        const struct spec_place at = {.up = place, .key = name};
+        struct spec_pair *pair = &pairs[(*done)++]; /* freed whole or half */
+        int r = read_pair(field, name, json_object_iter_value(i), pair, &at, fault);
         if (r < 0)
             return r;
     }
@@ -281,12 +275,12 @@ static int read_pairs(READER_ARGS)
 }
 
 /* The index of value among the words, or -1. */
-static int find_word(const struct spec_field *field, const struct jval *value)
+static int find_word(const struct spec_field *field, const json_t *value)
 {
     const char *const *words = field->more;
 
-    for (int i = 0; jval_is(value, JVAL_STRING) && words[i] != NULL; i++)
-        if (strcmp(words[i], jval_string(value)) == 0 && !has_nul(value))
+    for (int i = 0; json_is_string(value) && words[i] != NULL; i++)
+        if (strcmp(words[i], json_string_value(value)) == 0 && !has_nul(value))
             return i;
     return -1;
 }
@@ -303,17 +297,17 @@ static int read_word(READER_ARGS)
 
 static int read_choice(READER_ARGS)
 {
-    const char **to = target(field, object);
+    char **to = target(field, object);
 
     if (find_word(field, value) < 0)
         return spec_refuse_shape(field, value, place, fault);
-    *to = jval_string(value);
-    return 0;
+    *to = str_dup(json_string_value(value));
+    return *to != NULL ? 0 : -ENOMEM;
 }
 
 static int read_mode(READER_ARGS)
 {
-    const char *text = jval_is(value, JVAL_STRING) ? jval_string(value) : "";
+    const char *text = json_is_string(value) ? json_string_value(value) : "";
     size_t len = strlen(text);
 
     if (len < 3 || len > 4 || strspn(text, "01234567") != len || has_nul(value))
@@ -324,7 +318,7 @@ static int read_mode(READER_ARGS)
 
 static int read_object(READER_ARGS)
 {
-    if (!jval_is(value, JVAL_OBJECT))
+    if (!json_is_object(value))
         return spec_refuse_shape(field, value, place, fault);
     return spec_read_table(field->more, value, target(field, object), place, fault);
 }
@@ -349,7 +343,7 @@ static const struct spec_field *find_field(const struct spec_table *table, const
     return NULL;
 }
 
-int spec_read_field(const struct spec_field *field, const struct jval *value, void *object,
+int spec_read_field(const struct spec_field *field, const json_t *value, void *object,
                     const struct spec_place *place, struct spec_fault *fault)
 {
     spec_read_fn read = field->type == SPEC_CUSTOM ? field->read : readers[field->type];
@@ -357,18 +351,21 @@ int spec_read_field(const struct spec_field *field, const struct jval *value, vo
     return read(field, value, object, place, fault);
 }
 
-int spec_read_table(const struct spec_table *table, const struct jval *json, void *object,
+int spec_read_table(const struct spec_table *table, const json_t *json, void *object,
                     const struct spec_place *place, struct spec_fault *fault)
 {
-    jval_each_name(name, json)
-    {
-        const struct jval *value = jval_named(name);
-        const struct spec_place at = {.up = place, .key = name->string};
-        const struct spec_field *field = find_field(table, name->string);
+    json_t *unconst = (json_t *)(uintptr_t)json; /* iteration changes nothing */
+    void *i = json_object_iter(unconst);
+
+    for (; i != NULL; i = json_object_iter_next(unconst, i)) {
+        const char *key = json_object_iter_key(i);
+        const json_t *value = json_object_iter_value(i);
+        const struct spec_place at = {.up = place, .key = key};
+        const struct spec_field *field = find_field(table, key);
 
         if (field == NULL)
             return spec_refuse_unknown(table, &at, fault);
-        if (jval_is(value, JVAL_NULL))
+        if (json_is_null(value))
             continue; /* null is absent, so that what is shown of a job can be sent again */
         int r = spec_read_field(field, value, object, &at, fault);
         if (r < 0)

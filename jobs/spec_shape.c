@@ -14,7 +14,7 @@ static void put_place(struct buf *b, const struct spec_place *place)
     if (place == NULL)
         return;
 
-    put_place(b, place->up); /* at most JVAL_DEPTH_MAX: tables nest three deep */
+    put_place(b, place->up); /* at most SPEC_JSON_DEPTH_MAX: tables nest three deep */
     buf_putc(b, '/');
     if (place->key == NULL) {
         buf_put_u64(b, place->index);
@@ -125,26 +125,27 @@ void spec_put_shape(struct buf *b, const struct spec_field *field)
     }
 }
 
-static void put_value_short(struct buf *b, const struct jval *value)
+static void put_value_short(struct buf *b, const json_t *value)
 {
-    switch (value->type) {
-    case JVAL_OBJECT:
-        return buf_puts(b, value->count == 0 ? "an empty object" : "an object");
-    case JVAL_ARRAY:
-        return buf_putf(b, "an array of %u", value->count);
-    case JVAL_STRING:
-        if (value->count == 0)
+    switch (json_typeof(value)) {
+    case JSON_OBJECT:
+        return buf_puts(b, json_object_size(value) == 0 ? "an empty object" : "an object");
+    case JSON_ARRAY:
+        return buf_putf(b, "an array of %zu", json_array_size(value));
+    case JSON_STRING:
+        if (json_string_length(value) == 0)
             return buf_puts(b, "an empty string");
-        if (value->count > 40)
-            return buf_putf(b, "a string of %u bytes", value->count);
-        return buf_put_json(b, value->string, value->count);
+        if (json_string_length(value) > 40)
+            return buf_putf(b, "a string of %zu bytes", json_string_length(value));
+        return buf_put_json(b, json_string_value(value), json_string_length(value));
     default:
         break;
     }
-    buf_put(b, value->source, value->source_len);
+    if (spec_json_put(b, value) < 0)
+        buf_puts(b, "this");
 }
 
-int spec_refuse_shape(const struct spec_field *field, const struct jval *value,
+int spec_refuse_shape(const struct spec_field *field, const json_t *value,
                       const struct spec_place *place, struct spec_fault *fault)
 {
     OWN_BUF struct buf b = BUF_INIT;

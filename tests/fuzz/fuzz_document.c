@@ -7,7 +7,6 @@
 #include "jobs/document.h"
 #include "jobs/engine.h"
 
-#include <jansson.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

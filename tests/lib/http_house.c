@@ -6,7 +6,6 @@
 #include "tests/lib/http_server.h"
 
 #include <check.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -7,8 +7,6 @@
 #include "scheduler/event.h"
 #include "scheduler/group.h"
 
-#include <jansson.h>
-
 struct http_server;
 
 /* Begins as HTTP_HOUSE, or with an allow list of its own; only loopback addresses are of use.

@@ -9,7 +9,6 @@
 #include "tests/lib/folder.h"
 
 #include <check.h>
-#include <jansson.h>
 #include <locale.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,7 +67,7 @@ void shot_start(struct rig *rig, struct shot *shot, const char *document, uint64
                              .kind = shot->spec->kind,
                              .attempt = fence,
                              .fence = fence,
-                             .queue = (char *)(uintptr_t)shot->spec->queue};
+                             .queue = shot->spec->queue};
     shot->grace_ms = -1;
     ck_assert_int_eq(joblog_start(rig->logs, id, fence, &shot->log), 0);
     shot->attempt = (struct attempt){

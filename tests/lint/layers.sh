@@ -26,7 +26,7 @@ microhttpd\.h        ^api/
 curl/                ^jobs/[a-z_]*http|^cli/
 sys/sdt\.h            ^scheduler/probe\.h$
 sys/epoll\.h         ^scheduler/|^jobs/http_pump\.c$|^api/(server|pump)\.c$
-jansson\.h           ^cli/
+jansson\.h           ^jobs/|^api/|^cli/
 archive(_entry)?\.h  ^jobs/
 systemd/             ^daemon/
 ini\.h               ^daemon/

@@ -7,7 +7,6 @@
 #include <archive_entry.h>
 #include <check.h>
 #include <errno.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>

@@ -6,7 +6,6 @@
 #include "tests/lib/suite.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

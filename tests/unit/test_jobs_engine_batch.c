@@ -7,7 +7,6 @@
 #include "tests/lib/suite.h"
 
 #include <sqlite3.h>
-#include <stdio.h>
 
 #define MANY 200
 #define HELD "{\"exec\":{\"argv\":[\"ok\"]},\"hold\":true}"

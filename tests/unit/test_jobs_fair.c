@@ -7,8 +7,6 @@
 
 #include "base/rand.h"
 
-#include <stdio.h>
-
 #define MINUTE_MS ORDER_POINT_MS
 
 static void begin(uint32_t running_max)

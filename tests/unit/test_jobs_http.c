@@ -7,7 +7,6 @@
 #include "tests/lib/scheduled.h"
 #include "tests/lib/suite.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>

@@ -10,7 +10,6 @@
 #include "tests/lib/suite.h"
 
 #include <dirent.h>
-#include <jansson.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>

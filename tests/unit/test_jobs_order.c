@@ -5,7 +5,6 @@
 #include "tests/lib/suite.h"
 
 #include <errno.h>
-#include <stdio.h>
 
 /* ----- order and limits ----- */
 

@@ -11,6 +11,7 @@
 
 OWN_DEFINE(struct spec, spec_free);
 OWN_DEFINE(struct job, job_free);
+OWN_DEFINE(json_t, json_decref);
 
 #define EXEC "\"exec\":{\"argv\":[\"true\"]}"
 #define HTTP(more) "{\"http\":{\"url\":\"http://h/\"" more "}}"
@@ -328,12 +329,12 @@ END_TEST
 START_TEST(an_element_of_an_array_gives_the_same_document)
 {
     static const char text[] = "[{\"exec\":{\"argv\":[\"a\"]},\"delay\":3.0,\"priority\":-7}]";
-    OWN(free) struct jval *array = NULL;
+    OWN(json_decref) json_t *array = NULL;
     OWN(spec_free) struct spec *s = NULL;
     struct spec_fault fault;
 
     ck_assert_int_eq(spec_json(text, strlen(text), 1000, &array, &fault), 0);
-    ck_assert_int_eq(spec_from_json(array + 1, &s, &fault), 0);
+    ck_assert_int_eq(spec_from_json(json_array_get(array, 0), &s, &fault), 0);
     ck_assert_str_eq(s->document,
                      "{\"exec\":{\"argv\":[\"a\"]},\"delay\":3.0,\"priority\":-7}");
     ck_assert_uint_eq(s->document_len, strlen(s->document));

@@ -293,11 +293,11 @@ START_TEST(size_depth_and_number_of_values_are_bounded_before_parsing)
 
     for (int i = 0; i < 40; i++)
         buf_puts(&b, "[");
-    check_refused(&b, "is nested more than 32 levels deep");
+    check_refused(&b, "is nested 40 levels deep, at most 32 are taken");
 
     buf_clear(&b);
     buf_puts(&b, "[1");
-    for (int i = 0; i < JVAL_COUNT_MAX; i++)
+    for (int i = 0; i < SPEC_JSON_VALUES_MAX; i++)
         buf_puts(&b, ",1");
     buf_puts(&b, "]");
     check_refused(&b, "holds more than 500000 values");
