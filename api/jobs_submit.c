@@ -8,6 +8,7 @@
 #include "api/wire.h"
 #include "base/own.h"
 #include "base/str.h"
+#include "jobs/document.h"
 #include "jobs/engine.h"
 #include "scheduler/task.h"
 
@@ -84,8 +85,9 @@ static bool too_many(struct request *q, size_t count)
     return true;
 }
 
-/* 0, or a negative errno; -EALREADY: the request is answered. */
-static int read_array(struct request *q, json_t *array, struct batch *batch)
+/* 0, or a negative errno; -EALREADY: the request is answered. text is the array's, compact. */
+static int read_array(struct request *q, const json_t *array, const char *text,
+                      struct batch *batch)
 {
     size_t count = json_array_size(array);
 
@@ -101,8 +103,11 @@ static int read_array(struct request *q, json_t *array, struct batch *batch)
     for (size_t i = 0; r == 0 && i < count; i++) {
         struct spec *spec = NULL;
         struct spec_fault fault = {.pointer = ""};
+        const char *item = NULL;
+        size_t len = 0;
 
-        r = spec_from_json(json_array_get(array, i), &spec, &fault);
+        (void)document_element(&text, &item, &len); /* it is well-formed, so there is one */
+        r = spec_from_json(json_array_get(array, i), item, len, &spec, &fault);
         r = batch_add(batch, r, spec, &fault);
         if (r == 0)
             r = task_checkpoint();
@@ -179,8 +184,12 @@ static int read_many(struct request *q, struct batch *batch)
         problem_at(q, "invalid-json", fault.pointer, fault.what);
         return -EALREADY;
     }
-    if (r == 0)
-        r = read_array(q, json, batch);
+    if (r == 0) {
+        size_t len;
+        OWN(free) char *text = spec_text_compact(buf_str(&q->body), q->body.len, &len);
+
+        r = text != NULL ? read_array(q, json, text, batch) : -ENOMEM;
+    }
     json_decref(json);
     return r;
 }

@@ -14,6 +14,7 @@
 #include "daemon/doors.h"
 #include "daemon/manual.h"
 #include "daemon/serve.h"
+#include "jobs/spec.h"
 #include "scheduler/block.h"
 #include "scheduler/scheduler.h"
 #include "storage/store.h"
@@ -141,6 +142,7 @@ static int prepare(struct serve *serve)
 {
     const struct conf *conf = serve->conf;
 
+    spec_json_prepare();
     int status = seed_maps();
     if (status == 0)
         status = open_store(conf, &serve->store);

@@ -23,7 +23,7 @@ static const char *skip_value(const char *p)
                 return p;
             continue;
         }
-        if (depth == 0 && (*p == ',' || *p == '}'))
+        if (depth == 0 && (*p == ',' || *p == '}' || *p == ']'))
             return p;
         if (*p == '{' || *p == '[')
             depth++;
@@ -51,6 +51,18 @@ bool document_next(const char **at, struct document_member *ret)
         .key = p + 2, .key_len = (size_t)(colon - p) - 3, .value = colon + 1};
     *at = skip_value(ret->value);
     ret->value_len = (size_t)(*at - ret->value);
+    return true;
+}
+
+bool document_element(const char **at, const char **ret, size_t *ret_len)
+{
+    const char *p = *at;
+
+    if ((*p != '[' && *p != ',') || p[1] == ']' || p[1] == '\0')
+        return false;
+    *ret = p + 1;
+    *at = skip_value(*ret);
+    *ret_len = (size_t)(*at - *ret);
     return true;
 }
 

@@ -19,6 +19,8 @@ struct document_member {
 
 /* The members of an object one after another: *at is its text at first. False at its end. */
 bool document_next(const char **at, struct document_member *ret);
+/* The elements of an array in the same way. */
+bool document_element(const char **at, const char **ret, size_t *ret_len);
 bool document_find(const char *object, const char *key, struct document_member *ret);
 bool document_key_is(const struct document_member *member, const char *key);
 

@@ -125,48 +125,43 @@ static bool copy_string(const char *from, char **to)
     return from == NULL || *to != NULL;
 }
 
-int spec_from_json(json_t *object, struct spec **ret, struct spec_fault *fault)
+/* Takes the document. */
+static int read_spec(const json_t *object, char *document, size_t len, struct spec **ret,
+                     struct spec_fault *fault)
 {
-    OWN(spec_free) struct spec *spec = NULL;
-    OWN_BUF struct buf document = BUF_INIT;
+    OWN(free) char *kept = document;
+    struct spec *spec = NULL;
 
+    if (kept == NULL)
+        return -ENOMEM;
     int r = read_fields(object, &spec, fault);
     if (r < 0)
         return r;
-    r = spec_json_put(&document, object);
-    if (r == -EINVAL)
-        return spec_refuse(NULL, fault, "is nested too deep");
-    if (r < 0)
-        return r;
-    if (document.len > SPEC_DOCUMENT_BYTES_MAX)
-        return spec_refuse(NULL, fault, "has %zu bytes, at most %u are taken", document.len,
-                           SPEC_DOCUMENT_BYTES_MAX);
-    spec->document_len = document.len;
-    spec->document = buf_take(&document);
-    if (spec->document == NULL)
-        return -ENOMEM;
-    *ret = TAKE(spec);
+    spec->document = TAKE(kept);
+    spec->document_len = len;
+    *ret = spec;
     return 0;
+}
+
+int spec_from_json(const json_t *object, const char *text, size_t len, struct spec **ret,
+                   struct spec_fault *fault)
+{
+    if (len > SPEC_DOCUMENT_BYTES_MAX)
+        return spec_refuse(NULL, fault, "has %zu bytes, at most %u are taken", len,
+                           SPEC_DOCUMENT_BYTES_MAX);
+    return read_spec(object, str_dup_len(text, len), len, ret, fault);
 }
 
 int spec_from_text(const char *text, size_t len, struct spec **ret, struct spec_fault *fault)
 {
-    OWN(spec_free) struct spec *spec = NULL;
     OWN(json_decref) json_t *json = NULL;
+    size_t document_len = 0;
 
     int r = spec_json(text, len, SPEC_DOCUMENT_BYTES_MAX, &json, fault);
     if (r < 0)
         return r;
-    r = read_fields(json, &spec, fault);
-    if (r < 0)
-        return r;
-    /* The text is well-formed, so to leave out its white space is to write it compactly, in a
-     * fifth of the time that writing it from the parsed form takes. */
-    spec->document = spec_text_compact(text, len, &spec->document_len);
-    if (spec->document == NULL)
-        return -ENOMEM;
-    *ret = TAKE(spec);
-    return 0;
+    char *document = spec_text_compact(text, len, &document_len);
+    return read_spec(json, document, document_len, ret, fault);
 }
 
 void spec_free(struct spec *spec)

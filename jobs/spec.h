@@ -136,14 +136,21 @@ struct spec_fault {
     char what[240];
 };
 
-/* Reads one object. 0; -EINVAL with *fault filled; -ENOMEM. Any thread, any task. */
-int spec_from_json(json_t *object, struct spec **ret, struct spec_fault *fault);
+/* Reads one object, which stands compact in text. 0; -EINVAL with *fault filled; -ENOMEM. Any
+ * thread, any task. */
+int spec_from_json(const json_t *object, const char *text, size_t len, struct spec **ret,
+                   struct spec_fault *fault);
 /* As above from text; refuses depth and size beyond the bounds before parsing. */
 int spec_from_text(const char *text, size_t len, struct spec **ret, struct spec_fault *fault);
+/* Once, before the first JSON of the process: its trees come from regions (base/region.h). */
+void spec_json_prepare(void);
 /* Parses a body with the bounds (UTF-8, depth, size) into JSON; for arrays of jobs. The caller
  * owns *ret. */
 int spec_json(const char *text, size_t len, size_t bytes_max, json_t **ret,
               struct spec_fault *fault);
+/* A copy of a well-formed text without the white space between its tokens, in a fifth of the
+ * time that it takes to write it from its tree. NULL without memory; the caller frees it. */
+char *spec_text_compact(const char *text, size_t len, size_t *ret_len);
 void spec_free(struct spec *spec);
 /* The row of a job submitted now; id 0, state not yet decided. NULL without memory. Takes
  * spec->document. */

@@ -1,6 +1,7 @@
 #include "jobs/spec_parts.h"
 
 #include "base/buf.h"
+#include "base/region.h"
 #include "base/str.h"
 
 #include <errno.h>
@@ -11,6 +12,8 @@
 /* jansson recurses once a level and spends a hundred bytes and more on a value of two bytes, so
  * both are bounded by one cheap pass over the text before it is let in: a task's stack is
  * small, and a body of 10 MB must not cost 500 MB. */
+
+#define TREE_BYTES_PER_BYTE 8 /* of jansson's, about */
 
 struct scan {
     size_t depth_max; /* deepest nesting */
@@ -80,6 +83,11 @@ static int refuse_parse(const json_error_t *error, struct spec_fault *fault)
     }
 }
 
+void spec_json_prepare(void)
+{
+    json_set_alloc_funcs(region_alloc, region_free);
+}
+
 int spec_json(const char *text, size_t len, size_t bytes_max, json_t **ret,
               struct spec_fault *fault)
 {
@@ -101,7 +109,9 @@ int spec_json(const char *text, size_t len, size_t bytes_max, json_t **ret,
         return spec_refuse(NULL, fault, "holds more than %d values", SPEC_JSON_VALUES_MAX);
 
     json_error_t error;
+    region_begin(len * TREE_BYTES_PER_BYTE);
     json_t *json = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+    region_end();
     if (json == NULL)
         return refuse_parse(&error, fault);
     *ret = json;

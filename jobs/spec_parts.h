@@ -144,9 +144,6 @@ extern const struct spec_digest spec_digests[];
 
 /* spec_json.c */
 
-/* A copy of well-formed JSON text without the white space between its tokens. NULL without
- * memory. */
-char *spec_text_compact(const char *text, size_t len, size_t *ret_len);
 /* Appends value as compact JSON; a value nested deeper than SPEC_JSON_DEPTH_MAX: -EINVAL. */
 int spec_json_put(struct buf *b, const json_t *value);
 

@@ -41,6 +41,20 @@ static void check_lease(char *document, json_t *tree)
     json_decref(json);
 }
 
+/* In an array it stands as it stands alone. */
+static void check_elements(const char *document)
+{
+    const size_t len = strlen(document);
+    OWN_BUF struct buf b = BUF_INIT;
+    const char *item;
+    size_t item_len, count = 0;
+
+    buf_putf(&b, "[%s,%s]", document, document);
+    for (const char *at = buf_str(&b); document_element(&at, &item, &item_len); count++)
+        assert_always(item_len == len && memcmp(item, document, len) == 0);
+    assert_always(count == 2);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     char *text = str_dup_len((const char *)data, len);
@@ -52,6 +66,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     if (spec_from_text(text, len, &spec, &fault) == 0) {
         json_t *tree = json_loads(spec->document, JSON_ALLOW_NUL, NULL);
 
+        check_elements(spec->document);
         assert_always(look(spec->document) == json_object_size(tree));
         if (spec->kind == KIND_WORKER)
             check_lease(spec->document, tree);

@@ -5,7 +5,9 @@ cd "$(dirname "$0")/../.."
 . tests/lib/lint.sh
 status=0
 
+# Where nobody parks while it is set, and nobody who parks has its address, a line may say so.
 find base jobs api daemon -name '*.[ch]' -exec grep -HnwE '__thread|_Thread_local|thread_local' {} + |
+    grep -v 'nobody parks while it is set' |
     verdict "no thread-local data where tasks run" || status=1
 
 # The address of errno is a constant to the compiler, which may compute it once a function: an

@@ -2,6 +2,7 @@
  */
 #include "base/buf.h"
 #include "base/own.h"
+#include "jobs/document.h"
 #include "jobs/spec.h"
 #include "tests/lib/suite.h"
 
@@ -326,18 +327,30 @@ START_TEST(the_document_is_compact_and_reads_back_the_same)
 }
 END_TEST
 
-START_TEST(an_element_of_an_array_gives_the_same_document)
+START_TEST(an_element_of_an_array_keeps_its_text_as_document)
 {
-    static const char text[] = "[{\"exec\":{\"argv\":[\"a\"]},\"delay\":3.0,\"priority\":-7}]";
+    static const char text[] = "[ {\"exec\":{\"argv\":[\"] , \\\"}\"]}, \"delay\": 3.0} ,\n"
+                               "{\"worker\":{\"payload\":[[], {}, 1e2]}}, 7, [], \"\" ]";
+    static const char *const items[] = {"{\"exec\":{\"argv\":[\"] , \\\"}\"]},\"delay\":3.0}",
+                                        "{\"worker\":{\"payload\":[[],{},1e2]}}", "7", "[]",
+                                        "\"\""};
     OWN(json_decref) json_t *array = NULL;
-    OWN(spec_free) struct spec *s = NULL;
     struct spec_fault fault;
+    const char *item;
+    size_t len, i = 0;
 
     ck_assert_int_eq(spec_json(text, strlen(text), 1000, &array, &fault), 0);
-    ck_assert_int_eq(spec_from_json(json_array_get(array, 0), &s, &fault), 0);
-    ck_assert_str_eq(s->document,
-                     "{\"exec\":{\"argv\":[\"a\"]},\"delay\":3.0,\"priority\":-7}");
-    ck_assert_uint_eq(s->document_len, strlen(s->document));
+    OWN(free) char *compact = spec_text_compact(text, strlen(text), &len);
+    for (const char *at = compact; document_element(&at, &item, &len); i++) {
+        OWN(spec_free) struct spec *s = NULL;
+        int r = spec_from_json(json_array_get(array, i), item, len, &s, &fault);
+
+        ck_assert(strlen(items[i]) == len && memcmp(item, items[i], len) == 0);
+        ck_assert_int_eq(r, i < 2 ? 0 : -EINVAL);
+        if (r == 0)
+            ck_assert_str_eq(s->document, items[i]);
+    }
+    ck_assert_uint_eq(i, sizeof items / sizeof *items);
     ck_assert_int_eq(spec_json(text, strlen(text), 10, &array, &fault), -EINVAL);
     ck_assert_ptr_nonnull(strstr(fault.what, "at most 10 are taken"));
 }
@@ -414,7 +427,7 @@ int main(void)
         every_file_operation_arrives, a_job_for_a_worker_arrives,
         terms_are_usual_unless_the_document_says_otherwise,
         the_document_is_compact_and_reads_back_the_same,
-        an_element_of_an_array_gives_the_same_document,
+        an_element_of_an_array_keeps_its_text_as_document,
         a_row_holds_points_in_time_and_takes_the_document, a_row_without_extras_has_none,
         every_field_is_described_in_one_line_of_four_columns);
 }
