@@ -278,6 +278,19 @@ static void request_count(const struct request *q)
               LOG_U64("request", q->number));
 }
 
+/* A connection that ended in the middle of an answer is freed when the library goes through its
+ * timeouts, but of those with the usual one it looks no further than at the first that is still
+ * good: an older idle one keeps all closed ones behind it. With another timeout it is on the
+ * list that is gone through to the end each time; closed it is a run later, for which nobody
+ * asks. */
+static void forget_soon(struct pump *p, struct MHD_Connection *mhd)
+{
+    unsigned usual_s = (unsigned)((p->server->options.send_timeout_ms + 999) / 1000);
+
+    MHD_set_connection_option(mhd, MHD_CONNECTION_OPTION_TIMEOUT, usual_s + 1);
+    p->again = true;
+}
+
 /* The library is done with a request: answered, or its client is gone. */
 void exchange_completed(void *cls, struct MHD_Connection *mhd, void **req_cls,
                         enum MHD_RequestTerminationCode code)
@@ -285,10 +298,10 @@ void exchange_completed(void *cls, struct MHD_Connection *mhd, void **req_cls,
     struct request *q = *req_cls;
 
     (void)cls;
-    (void)mhd;
-    (void)code;
     if (q == NULL)
         return;
+    if (code != MHD_REQUEST_TERMINATED_COMPLETED_OK)
+        forget_soon(q->parts->pump, mhd);
 
     struct connection *c = q->parts->connection;
     struct server *server = q->parts->server;

@@ -17,7 +17,9 @@
  *   - An answer that is queued before the body was read ends the connection. So a refused
  *     request with a small body is read to its end first, and keep-alive survives.
  *   - MHD_stop_daemon aborts when a connection is suspended: all requests end first.
- *   - MHD_add_connection closes the descriptor when it fails. */
+ *   - MHD_add_connection closes the descriptor when it fails.
+ *   - What closes in the middle of an answer stays open behind an older idle connection, see
+ *     exchange.c. */
 #include "api/pump_parts.h"
 
 #include "base/clock.h"
@@ -171,7 +173,7 @@ static uint64_t pump_due_ns(struct pump *p)
     uint64_t due_ns = receiving_due_ns(p);
     MHD_UNSIGNED_LONG_LONG ms;
 
-    if (atomic_load_explicit(&p->queue, memory_order_relaxed) != NULL)
+    if (p->again || atomic_load_explicit(&p->queue, memory_order_relaxed) != NULL)
         return 1;
     if (MHD_get_timeout(p->daemon, &ms) != MHD_YES)
         return due_ns;
@@ -185,6 +187,7 @@ static uint64_t pump_due_ns(struct pump *p)
 static void pump_round(struct pump *p)
 {
     queue_run(p);
+    p->again = false;
     MHD_run(p->daemon);
     receiving_sweep(p);
 }

@@ -93,6 +93,7 @@ struct pump {
     struct command *_Atomic queue; /* newest first; anybody pushes, the pump takes all */
     struct group requests;         /* open in the pump's frame */
     bool stopping;                 /* no task is started any more; the pump's */
+    bool again;                    /* the library has to run once more; the pump's */
     struct list receiving;         /* connections by due_at_ns; the pump's */
     struct connection *adding;     /* between the add and the library's word of it */
     _Atomic uint32_t connections, connections_tcp;

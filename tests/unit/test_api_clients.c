@@ -1,4 +1,5 @@
 /* The server and clients that are slow, wrong, gone, or many. */
+#include "api/server_parts.h"
 #include "tests/lib/api_routes.h"
 
 #include <dirent.h>
@@ -272,6 +273,29 @@ START_TEST(a_client_that_leaves_ends_its_stream)
 }
 END_TEST
 
+START_TEST(a_broken_stream_frees_its_connection_beside_an_older_idle_one)
+{
+    struct http idle, h;
+    struct http_reply reply = {.status = 0};
+
+    server.options.pumps = 1;
+    start();
+    http_open_unix(&idle, server.socket);
+    ck_assert(http_sendf(&idle, "GET /fast HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+    ck_assert(http_read(&idle, false, &reply));
+    http_reply_free(&reply);
+    http_open_unix(&h, server.socket);
+    ck_assert(http_sendf(&h, "GET /trickle HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+    ck_assert(http_read_some(&h, 8, &reply));
+    http_reply_free(&reply);
+    http_close(&h);
+    await_count(&server.server->pumps[0].connections, 1);
+    http_close(&idle);
+    await_count(&server.server->pumps[0].connections, 0);
+    api_server_stop(&server);
+}
+END_TEST
+
 START_TEST(a_client_that_does_not_read_is_left)
 {
     struct http h;
@@ -432,7 +456,9 @@ int main(void)
         a_half_closed_client_gets_its_answer,
         connections_have_a_bound_and_the_unix_door_keeps_a_share,
         files_are_sent_whole_and_in_part, a_stream_arrives_whole_and_a_broken_one_shows_it,
-        a_client_that_leaves_ends_its_stream, a_client_that_does_not_read_is_left,
-        a_drain_breaks_streams_that_would_not_end, a_thousand_waiting_clients_are_tasks,
-        a_stop_without_patience_still_ends_everything, many_clients_at_once_each_get_their_own);
+        a_client_that_leaves_ends_its_stream,
+        a_broken_stream_frees_its_connection_beside_an_older_idle_one,
+        a_client_that_does_not_read_is_left, a_drain_breaks_streams_that_would_not_end,
+        a_thousand_waiting_clients_are_tasks, a_stop_without_patience_still_ends_everything,
+        many_clients_at_once_each_get_their_own);
 }
