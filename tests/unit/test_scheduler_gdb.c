@@ -1,4 +1,5 @@
-/* gdb.py, on a living process and on a core: it lists the tasks and walks their stacks. */
+/* gdb.py, on a living process and on a core: it lists the tasks and walks their stacks. And the
+ * USDT probes: gdb stops at them and is told their arguments. */
 #include "scheduler/block.h"
 #include "scheduler/chan.h"
 #include "scheduler/sanitizer.h"
@@ -6,6 +7,7 @@
 #include "tests/lib/folder.h"
 #include "tests/lib/scheduled.h"
 
+#include <fcntl.h>
 #include <glob.h>
 #include <limits.h>
 #include <stdio.h>
@@ -86,6 +88,7 @@ static pid_t patient_start(struct patient *p)
     ck_assert_int_ge(child, 0);
     if (child == 0)
         child_runs(p);
+    ck_assert_int_eq(fcntl(p->to_end[1], F_SETFD, FD_CLOEXEC), 0); /* gdb is started, too */
     ck_assert_int_eq(read(p->told[0], &told, 1), 1);
     return child;
 }
@@ -175,6 +178,42 @@ START_TEST(gdb_lists_the_tasks_of_a_core_and_walks_their_stacks)
 }
 END_TEST
 
+#define STOP_AT(probe) " -ex 'tbreak -probe-stap stint:" probe "'"
+#define GO_ON_AND_SAY_WHO " -ex continue -ex 'print ((struct task *) $_probe_arg0)->name'"
+
+/* The blocking call of the root task ends, it cancels the sleepers, they run. */
+START_TEST(gdb_stops_at_the_probes_and_is_told_who_is_there)
+{
+    struct patient p = {.aborts = false};
+    char command[1024], line[4096], said[SAID_BYTES] = "";
+    int status;
+    pid_t child = patient_start(&p);
+
+    snprintf(command, sizeof command,
+             "gdb -nx -batch -iex 'set debuginfod enabled off' -p %d" STOP_AT("block__leave")
+                 STOP_AT("task__ready")
+                     STOP_AT("task__run") " -ex 'shell echo all set'" GO_ON_AND_SAY_WHO
+                         GO_ON_AND_SAY_WHO GO_ON_AND_SAY_WHO " -ex detach 2>&1",
+             (int)child);
+    FILE *f = popen(command, "r");
+    ck_assert_ptr_nonnull(f);
+    while (fgets(line, sizeof line, f) != NULL) {
+        strncat(said, line, sizeof said - strlen(said) - 1);
+        if (strcmp(line, "all set\n") == 0)
+            close(p.to_end[1]);
+    }
+    pclose(f);
+    const char *at = strstr(said, "$1 = ");
+    ck_assert_msg(at != NULL && (at = strstr(at, "\"root\"")) != NULL, "%.3000s", said);
+    ck_assert_msg((at = strstr(at, "$2 = ")) != NULL && strstr(at, "\"sleeper\"") != NULL,
+                  "%.3000s", said);
+    ck_assert_msg((at = strstr(at, "$3 = ")) != NULL && strstr(at, "\"sleeper\"") != NULL,
+                  "%.3000s", said);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("scheduler_gdb");
@@ -182,6 +221,7 @@ int main(void)
 
     tcase_set_timeout(tc, 120);
     tcase_add_test(tc, gdb_lists_the_tasks_of_a_living_process_and_walks_their_stacks);
+    tcase_add_test(tc, gdb_stops_at_the_probes_and_is_told_who_is_there);
     if (HAS_CORES)
         tcase_add_test(tc, gdb_lists_the_tasks_of_a_core_and_walks_their_stacks);
     suite_add_tcase(s, tc);
