@@ -103,7 +103,8 @@ static void take_out(struct timers *h, struct timer *t)
     if (!t->background)
         count_add(&h->foreground, -1U);
     t->node.index = HEAP_NONE;
-    set_relaxed(&t->home, NULL);
+    /* Whoever sees that it stands nowhere may start it again, while its callback runs. */
+    atomic_store_explicit(&t->home, NULL, memory_order_release);
     atomic_fetch_and(&t->state, ~STATE_HEAPED);
     if (i == 0)
         publish(h);
