@@ -109,7 +109,8 @@ struct thread {
     bool hog;                    /* own; counted in scheduler.taken */
     bool spinning;               /* counted in scheduler.spinning */
     bool ending;
-    uint16_t in_row; /* how often the front of the queue was passed */
+    uint16_t in_row;                /* how often the front of the queue was passed */
+    uint64_t unbound, unbound_runs; /* tasks in a row that no stack could be had for */
     struct rand rand;
     _Atomic uint64_t dice; /* of select, whose tasks share it; 0 = not seeded yet */
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t token; /* enum thread_token; a futex */

@@ -41,7 +41,9 @@
 #include "scheduler/wait.h"
 
 #include <errno.h>
-#include <sched.h>
+#include <time.h>
+
+#define UNBOUND_SLEEP_NS 1000000
 
 /* errno belongs to the thread and is carried for the task. TSan sees one variable that a thread
  * writes and a fiber reads with nothing between them; here it is not to look. */
@@ -218,14 +220,29 @@ static void run(struct thread *m, struct processor *p, struct task *t)
         answer(m);
 }
 
+/* t was promised to run. Others will end and leave their stacks; while nobody has run since
+ * this thread asked for all who wait, it sleeps. */
+static void wait_for_stack(struct thread *m, struct processor *p, struct task *t)
+{
+    uint64_t runs = get_relaxed(&p->counters.runs);
+
+    if (m->unbound_runs != runs) {
+        m->unbound_runs = runs;
+        m->unbound = 0;
+    }
+    processor_requeue(p, t);
+    if (m->unbound++ < runq_len(&p->runq) + atomic_load(&sched.global.len))
+        return;
+    m->unbound = 0;
+    (void)nanosleep(&(struct timespec){.tv_nsec = UNBOUND_SLEEP_NS}, NULL);
+}
+
 static void execute(struct thread *m, struct task *t)
 {
     struct processor *p = get_relaxed(&m->processor);
 
     if (get_relaxed(&t->stack) == NULL && bind(p, t) < 0) {
-        /* It was promised to run. Others will end and leave their stacks. */
-        processor_requeue(p, t);
-        sched_yield();
+        wait_for_stack(m, p, t);
         return;
     }
     run(m, p, t);
