@@ -1,6 +1,7 @@
 #include "scheduler/monitor.h"
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "scheduler/blocking.h"
 #include "scheduler/futex.h"
 #include "scheduler/hog.h"
@@ -17,6 +18,8 @@
 #define SLICE_NS (10 * NS_PER_MS)
 #define POLL_NS (10 * NS_PER_MS)
 #define TRIM_NS (5 * NS_PER_S)
+/* Of the spares, half each time: 64 are gone in 14 s. */
+#define TRIM_THREADS_NS (2 * NS_PER_S)
 
 #define MONITOR_TICKS 0U
 #define MONITOR_STOPS 2U
@@ -25,7 +28,7 @@ _Atomic uint32_t monitor_word;
 
 static struct {
     pthread_t thread;
-    uint64_t seen_polls, polled_at_ns, trimmed_at_ns;
+    uint64_t seen_polls, polled_at_ns, trimmed_at_ns, threads_trimmed_at_ns;
     unsigned idle_ticks, trim_ticks;
     bool spares_left;
 } self;
@@ -137,13 +140,20 @@ static void look_at_poller(uint64_t now)
         processor_ready_list(&ready);
 }
 
+static uint64_t trim_threads_ns(void)
+{
+    return fault_at("scheduler.trim") < 0 ? 0 : TRIM_THREADS_NS;
+}
+
 /* true: there may be more to give back. */
 static bool trim(uint64_t now)
 {
     bool new_period = now - self.trimmed_at_ns >= TRIM_NS;
 
-    if (new_period) {
+    if (new_period)
         self.trimmed_at_ns = now;
+    if (now - self.threads_trimmed_at_ns >= trim_threads_ns()) {
+        self.threads_trimmed_at_ns = now;
         self.spares_left = threads_trim();
     }
     return stack_trim(new_period) || self.spares_left || ++self.trim_ticks < TRIM_TICKS_MAX;
@@ -206,7 +216,7 @@ int monitor_start(void)
 {
     self.idle_ticks = self.trim_ticks = 0;
     self.spares_left = false;
-    self.polled_at_ns = self.trimmed_at_ns = clock_mono_ns();
+    self.polled_at_ns = self.trimmed_at_ns = self.threads_trimmed_at_ns = clock_mono_ns();
     atomic_store(&monitor_word, MONITOR_TICKS);
     return -pthread_create(&self.thread, NULL, monitor_main, NULL);
 }
