@@ -11,13 +11,14 @@
 #define SIGNAL_MAX 64
 #define SEATS_ALL ((UINT32_C(1) << SPAWN_SEATS) - 1)
 
+/* And those that libc keeps to itself, of which it does not tell. */
 static uint64_t ignored_signals(void)
 {
     uint64_t ignored = 0;
     struct sigaction action;
 
     for (int s = 1; s <= SIGNAL_MAX; s++) {
-        if (sigaction(s, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
+        if (sigaction(s, NULL, &action) < 0 || action.sa_handler == SIG_IGN)
             ignored |= UINT64_C(1) << (s - 1);
     }
     return ignored;
