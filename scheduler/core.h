@@ -30,6 +30,9 @@
 #define THREADS_SPARE_KEPT 2
 #define TASK_CACHE_MAX 64
 #define TASK_BUDGET 128
+/* What lies on a stack between a switch and who waits, in lines of 64 bytes. */
+#define LINES_YIELD 3
+#define LINES_PARK 6
 #define CACHE_LINE_BYTES 128
 
 struct processor;
@@ -58,7 +61,8 @@ struct task {
     int saved_errno;
     uint8_t shields;       /* own */
     _Atomic bool young;    /* went into the ring from `next`: not behind the others there */
-    uint16_t budget;       /* own */
+    uint8_t budget;        /* own */
+    uint8_t lines;         /* of its stack, that it reads at once when it goes on; see below */
     _Atomic uint8_t state; /* enum task_state, for reports */
     bool background;
     bool outside;       /* parked where something outside can wake it; counted in a processor */
@@ -86,6 +90,16 @@ struct task {
 };
 _Static_assert(sizeof(struct task) <= TASK_BYTES, "a task fills its slot");
 _Static_assert(offsetof(struct task, fn) <= 64, "a switch touches one line of a task");
+
+/* A hint, which does no harm when it is old: not a step that a schedule could turn on. */
+static inline void lines_set(struct task *t, uint8_t lines)
+{
+    __atomic_store_n(&t->lines, lines, __ATOMIC_RELAXED);
+}
+static inline uint8_t lines_get(const struct task *t)
+{
+    return __atomic_load_n(&t->lines, __ATOMIC_RELAXED);
+}
 
 /* Runs once the task has left its stack, on the scheduler's or on the next task's: so it is
  * brief and its frames are small. true: it is to run again. */

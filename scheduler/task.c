@@ -135,6 +135,7 @@ struct task *task_new(struct processor *p, task_fn fn, void *arg,
     t->saved_errno = 0;
     t->shields = 0;
     t->budget = TASK_BUDGET;
+    lines_set(t, 0);
     list_init(&t->member);
     list_init(&t->groups_open);
     set_relaxed(&t->cancel, 0);
@@ -231,6 +232,7 @@ static bool commit_yield(struct thread *m, struct task *t, void *arg)
 
 static int yield_now(struct task *t)
 {
+    lines_set(t, LINES_YIELD);
     probe_stop(t, "yield");
     task_leave(t, commit_yield, NULL);
     return cancel_reason(t);

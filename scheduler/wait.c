@@ -202,6 +202,7 @@ static void describe(struct task *t, const struct park *park)
 static int park_now(struct task *t, struct park *park)
 {
     describe(t, park);
+    lines_set(t, LINES_PARK);
     probe_stop(t, park->reason);
     task_leave(t, commit, park);
     return result_of(atomic_load_explicit(&t->wait, memory_order_acquire));
