@@ -6,9 +6,10 @@
 #   bench<TAB>id<TAB>value<TAB>unit[<TAB>PEER=value<TAB>ratio]
 #
 # The peer is Go, when it is installed (peer/scheduler.go); for the echo works also the bare epoll
-# loop. Runs of the two alternate, so that what else the machine does meets both. A ratio is ours
-# by theirs: smaller is better but for rates (k/s), where it is the other way round. -quick does
-# a hundredth of the work once, to show that everything runs.
+# loop, and where a work tells it, the floor of this machine. Runs of the two alternate, so that
+# what else the machine does meets both. A ratio is ours by theirs: smaller is better but for rates
+# (k/s), where it is the other way round. -quick does a hundredth of the work once, to show that
+# everything runs.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 build=${1:?usage: scheduler.sh BUILD-DIR [-quick] [PATTERN]}
@@ -30,9 +31,9 @@ if command -v go >/dev/null; then
 fi
 [ -n "$go" ] || echo "scheduler.sh: no Go here: no peer's figures" >&2
 
-# note NAME: adds lines "id value unit" to what is known of a runtime.
+# note NAME: adds lines "id value unit [other NAME]" to what is known of a runtime.
 note() {
-    awk -F'\t' -v who="$1" 'NF == 3 { print $1 "\t" who "\t" $2 "\t" $3 }' >>"$scratch/figures"
+    awk -F'\t' -v who="$1" 'NF >= 3 { print $1 "\t" (NF > 3 ? $4 : who) "\t" $2 "\t" $3 }' >>"$scratch/figures"
 }
 
 # served ID CONNECTIONS NAME SERVER...: one run of an echo server under load.
@@ -82,7 +83,7 @@ sort -t"$(printf '\t')" -k1,1 -k2,2 -k3,3g "$scratch/figures" | awk -F'\t' -v OF
             if (!((id, "us") in median))
                 continue
             line = "bench" OFS id OFS median[id, "us"] OFS unit[id]
-            for (k = split("go epoll", peers, " "); k > 0; k--)
+            for (k = split("go epoll floor", peers, " "); k > 0; k--)
                 if (((id, peers[k]) in median) && median[id, peers[k]] > 0)
                     line = line OFS peers[k] "=" median[id, peers[k]] OFS \
                         sprintf("%.2f", median[id, "us"] / median[id, peers[k]])
