@@ -1,6 +1,5 @@
 #include "base/region.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 
 #define ALIGN ((size_t)16) /* malloc's */
@@ -33,6 +32,7 @@ struct head {
 static __thread struct { /* nobody parks while it is set */
     struct chunk *chunk;
     size_t next_bytes; /* 0: outside of begin and end */
+    bool failed;
 } at_work;
 
 /* Tasks that take turns on a thread are threads to TSan, and know nothing of each other. */
@@ -80,26 +80,27 @@ THREADS_OWN void region_begin(size_t first_bytes)
                                                          : first_bytes;
 }
 
-THREADS_OWN void region_end(void)
+THREADS_OWN bool region_end(void)
 {
+    bool good = !at_work.failed;
+
     let_go(at_work.chunk);
     at_work.chunk = NULL;
     at_work.next_bytes = 0;
+    at_work.failed = false;
+    return good;
 }
 
-THREADS_OWN void *region_alloc(size_t bytes)
+/* Room for a piece with its head, or NULL. */
+THREADS_OWN static struct head *cut(size_t whole)
 {
-    size_t whole = sizeof(struct head) + ((bytes + ALIGN - 1) & ~(ALIGN - 1));
     struct head *head;
 
-    if (whole < bytes)
-        return NULL;
-    if (stands_alone(bytes)) {
+    if (stands_alone(whole)) {
         head = malloc(whole);
-        if (head == NULL)
-            return NULL;
-        head->chunk = NULL;
-        return head + 1;
+        if (head != NULL)
+            head->chunk = NULL;
+        return head;
     }
     if (!fits(at_work.chunk, whole) && !renew())
         return NULL;
@@ -108,7 +109,18 @@ THREADS_OWN void *region_alloc(size_t bytes)
     c->used += whole;
     c->live++;
     head->chunk = c;
-    return head + 1;
+    return head;
+}
+
+THREADS_OWN void *region_alloc(size_t bytes)
+{
+    size_t whole = sizeof(struct head) + ((bytes + ALIGN - 1) & ~(ALIGN - 1));
+    struct head *head = whole < bytes ? NULL : cut(whole);
+
+    if (head != NULL)
+        return head + 1;
+    at_work.failed = at_work.next_bytes > 0;
+    return NULL;
 }
 
 void region_free(void *piece)

@@ -8,12 +8,15 @@
 #ifndef BASE_REGION_H
 #define BASE_REGION_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* first_bytes: what will about be needed; a wrong guess costs some memory for a while. Not
  * nested. */
 void region_begin(size_t first_bytes);
-void region_end(void);
+/* false: something that was asked for since could not be had. Whoever asked may have passed
+ * over that, as jansson's reader does with the letters of a string. */
+bool region_end(void);
 
 /* As malloc and free, which they are outside of begin and end; for each other alone. The same
  * chunk's pieces may be freed by one thread at a time. */

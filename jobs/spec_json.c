@@ -111,7 +111,10 @@ int spec_json(const char *text, size_t len, size_t bytes_max, json_t **ret,
     json_error_t error;
     region_begin(len * TREE_BYTES_PER_BYTE);
     json_t *json = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
-    region_end();
+    if (!region_end()) {
+        json_decref(json);
+        return -ENOMEM;
+    }
     if (json == NULL)
         return refuse_parse(&error, fault);
     *ret = json;

@@ -240,7 +240,6 @@ START_TEST(a_round_without_memory_did_not_happen)
 }
 END_TEST
 
-/* What reads JSON may take a document for a wrong one: then its lease has the usual terms. */
 START_TEST(a_store_that_is_opened_without_memory_can_be_opened_again)
 {
     ck_assert_int_eq(store_open_memory(&store), 0);
@@ -267,8 +266,40 @@ START_TEST(a_store_that_is_opened_without_memory_can_be_opened_again)
 }
 END_TEST
 
+/* Strings of all lengths, one of which makes jansson's buffer of letters grow beyond a chunk.
+ */
+static void put_document(struct buf *b)
+{
+    buf_puts(b, "{\"exec\":{\"argv\":[\"a\"");
+    for (int digits = 1; digits < 5000; digits = digits * 3 / 2 + 1)
+        buf_putf(b, ",\"%0*d\"", digits, 7);
+    buf_puts(b, "]},\"tags\":[\"web\",\"img\"],\"name\":\"n\",\"priority\":7}");
+}
+
+START_TEST(a_document_is_not_refused_for_want_of_memory)
+{
+    OWN_BUF struct buf b = BUF_INIT;
+
+    spec_json_prepare();
+    put_document(&b);
+    failed = true;
+    for (uint64_t nth = 1; failed; nth++) {
+        struct spec *spec = NULL;
+        struct spec_fault fault;
+
+        failed = false;
+        left = nth;
+        int r = spec_from_text(b.data, b.len, &spec, &fault);
+        left = 0;
+        ck_assert_int_eq(r, failed ? -ENOMEM : 0);
+        spec_free(spec);
+    }
+}
+END_TEST
+
 int main(void)
 {
     return SUITE_MAIN("jobs/memory", a_round_without_memory_did_not_happen,
-                      a_store_that_is_opened_without_memory_can_be_opened_again);
+                      a_store_that_is_opened_without_memory_can_be_opened_again,
+                      a_document_is_not_refused_for_want_of_memory);
 }
