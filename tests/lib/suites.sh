@@ -47,7 +47,8 @@ sanitizer_suites() {
     for variant in asan tsan; do
         step "build with $variant" 900 count_status \
             make -s -j"$(nproc)" VARIANT=$variant OPT=-O1 tests
-        # The fault, simulation and schedule tests have one thread: TSan could see nothing there.
+        # The fault, simulation and schedule tests have one thread, so that TSan could see nothing
+        # there, or an mmap of their own, which TSan does not survive.
         [ "$variant" != tsan ] || local c_sources='tests/unit/test_*.c'
         sanitizer_suite build/$variant
     done
