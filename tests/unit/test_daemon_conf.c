@@ -178,6 +178,7 @@ START_TEST(a_variable_of_our_name_that_is_no_setting_is_refused)
     setenv("STINTD_DAEMON_DRAN", "7s", 1);
     ck_assert_int_eq(load("", NULL, NULL), -EINVAL);
     ck_assert_ptr_nonnull(strstr(why, "STINTD_DAEMON_DRAN: no such setting"));
+    conf_deinit(&conf);
     unsetenv("STINTD_DAEMON_DRAN");
     setenv("STINTD_CONFIG", "/nowhere", 1);
     ck_assert_int_eq(load("", NULL, NULL), 0);

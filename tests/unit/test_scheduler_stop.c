@@ -151,7 +151,7 @@ static int open_and_close(void *arg)
 
     for (unsigned i = h->rounds; i > 0; i--) {
         h->mark = atomic_fetch_add(&marks, 1);
-        h->use = rand_below(&h->rnd, USES);
+        h->use = (enum use)rand_below(&h->rnd, USES);
         h->deadline_ns = rand_below(&h->rnd, 2) == 0 ? 0 : at_random(&h->rnd, 60);
         atomic_store(&h->user, NULL);
         atomic_store(&h->returned, false);
