@@ -76,7 +76,7 @@ void processor_requeue(struct processor *p, struct task *t)
 void thread_rest(struct thread *m)
 {
     (void)m;
-    CONTROL_HOLDS(!"a thread loses its processor");
+    control_check(false, "no thread loses its processor");
 }
 
 /* Last in, first out: who begins is on the stack of who ended just now. */

@@ -17,14 +17,31 @@
 #define SLOWDOWN 1
 #endif
 
-enum { SEEDS = 30000 / SLOWDOWN, SOAK_FACTOR = 100, PLAYS = 16 };
+enum { SEEDS = 30000 / SLOWDOWN, SOAK_FACTOR = 100 };
 
-static const struct control_play *const plays[PLAYS] = {
-    &play_runq,       &play_runq_next,      &play_event,       &play_chan,
-    &play_rendezvous, &play_close,          &play_select,      &play_select_deadline,
-    &play_mutex,      &play_mutex_deadline, &play_cond,        &play_semaphore,
-    &play_timer,      &play_group,          &play_group_limit, &play_run,
+static const struct control_play *const plays[] = {
+    &play_runq,
+    &play_runq_next,
+    &play_event,
+    &play_chan,
+    &play_rendezvous,
+    &play_close,
+    &play_select,
+    &play_select_deadline,
+    &play_mutex,
+    &play_mutex_deadline,
+    &play_cond,
+    &play_semaphore,
+    &play_timer,
+    &play_group,
+    &play_group_limit,
+#if !defined(__SANITIZE_ADDRESS__)
+    /* It switches stacks itself and tells ASan, which does not bear that the schedule changes
+     * between the telling and the switch. */
+    &play_run,
+#endif
 };
+enum { PLAYS = sizeof plays / sizeof *plays };
 
 /* The first seed that fails, in ret; false: none of them. */
 static bool find(const struct control_play *play, bool torn, struct control_result *ret)
