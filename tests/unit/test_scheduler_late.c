@@ -56,7 +56,7 @@ struct scene {
 
 static const struct scene scenes[] = {
     {"idle", NULL, 0, NS_PER_MS},
-    {"beside tasks that compute", compute, 2, 11 * NS_PER_MS},
+    {"beside tasks that compute", compute, 2, 13 * NS_PER_MS}, /* a slice is 10 */
     {"beside blocking calls", block, 4, 15 * NS_PER_MS},
 };
 
