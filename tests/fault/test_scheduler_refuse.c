@@ -6,9 +6,9 @@
 #include "scheduler/net.h"
 #include "scheduler/stack.h"
 
+#include "tests/lib/folder.h"
 #include "tests/lib/measure.h"
 
-#include <dirent.h>
 #include <dlfcn.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -83,18 +83,6 @@ int accept4(int fd, struct sockaddr *ret_addr, socklen_t *ret_len, int flags)
     return -1;
 }
 
-static unsigned entries(const char *path)
-{
-    DIR *d = opendir(path);
-    unsigned n = 0;
-
-    HOLDS(d != NULL);
-    while (readdir(d) != NULL)
-        n++;
-    closedir(d);
-    return n;
-}
-
 /* ---- at the start, and in a run that needs a little of everything ---- */
 
 static _Atomic unsigned ended;
@@ -138,8 +126,8 @@ START_TEST(whichever_call_is_refused_a_run_ends_whole_or_does_not_begin)
     unsigned files, threads, refusals = 0;
 
     scheduled(3, a_little_of_everything, NULL); /* what the tools make once is there */
-    files = entries("/proc/self/fd");
-    threads = entries("/proc/self/task");
+    files = folder_count("/proc/self/fd");
+    threads = folder_count("/proc/self/task");
     for (unsigned nth = 1; nth == 1 || was_refused(call, nth - 1); nth++) {
         atomic_store(&ended, 0);
         refuse(call, nth, false);
@@ -147,8 +135,8 @@ START_TEST(whichever_call_is_refused_a_run_ends_whole_or_does_not_begin)
         refusals += was_refused(call, nth);
         HOLDS(r == 0 || r == -EAGAIN || r == -ENOMEM);
         ck_assert_uint_eq(atomic_load(&ended), r == 0 ? 6 : 0);
-        ck_assert_uint_eq(entries("/proc/self/fd"), files);
-        ck_assert_uint_eq(entries("/proc/self/task"), threads);
+        ck_assert_uint_eq(folder_count("/proc/self/fd"), files);
+        ck_assert_uint_eq(folder_count("/proc/self/task"), threads);
         if (nth > 100)
             break; /* a run may need more of them each time */
     }

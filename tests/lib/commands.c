@@ -5,6 +5,7 @@
 #include "base/own.h"
 #include "jobs/cgroup.h"
 #include "jobs/kinds_internal.h"
+#include "tests/lib/folder.h"
 
 #include <check.h>
 #include <dirent.h>
@@ -22,19 +23,6 @@ void commands_both_ways(void (*body)(struct rig *rig))
 {
     rig_run(NULL, &commands_with_cgroups, body);
     rig_run(NULL, &commands_without_cgroups, body);
-}
-
-unsigned commands_count_entries(const char *path)
-{
-    DIR *dir = opendir(path);
-    unsigned count = 0;
-
-    if (!dir)
-        return 0;
-    while (readdir(dir))
-        count++;
-    closedir(dir);
-    return count;
 }
 
 /* Processes that have word in their environment. */
@@ -70,7 +58,7 @@ static void check_no_scratch(const char *path)
             continue;
         ck_assert_msg(strncmp(entry->d_name, "0.", 2) == 0, "%s is left", entry->d_name);
         snprintf(inner, sizeof inner, "%s/%s", path, entry->d_name);
-        ck_assert_uint_eq(commands_count_entries(inner), 2);
+        ck_assert_uint_eq(folder_count(inner), 2);
     }
     closedir(dir);
 }

@@ -10,7 +10,6 @@ extern const struct kind_config commands_with_cgroups, commands_without_cgroups;
 void commands_both_ways(void (*body)(struct rig *rig));
 /* K1 and E1: no process, scratch folder, zombie or cgroup of the rig's jobs. */
 void commands_check_nothing_left(struct rig *rig);
-unsigned commands_count_entries(const char *path); /* "." and ".." included; 0 = no folder */
 /* Of what is between the braces of "exec": ' is a double quote, ` a single one. Valid until the
  * next call. */
 const char *commands_document(const char *exec);

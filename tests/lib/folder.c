@@ -1,6 +1,7 @@
 #include "tests/lib/folder.h"
 
 #include <check.h>
+#include <dirent.h>
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,4 +31,17 @@ void folder_remove(char *path)
     if (path)
         nftw(path, remove_one, DESCRIPTORS, FTW_DEPTH | FTW_PHYS);
     free(path);
+}
+
+unsigned folder_count(const char *path)
+{
+    DIR *dir = opendir(path);
+    unsigned count = 0;
+
+    if (dir == NULL)
+        return 0;
+    while (readdir(dir) != NULL)
+        count++;
+    closedir(dir);
+    return count;
 }

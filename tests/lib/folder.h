@@ -7,5 +7,7 @@
 char *folder_new(void);
 /* Removes the folder and what is in it, does not follow links, frees the path; NULL is fine. */
 void folder_remove(char *path);
+/* How many names are in it, "." and ".." among them; 0 = no folder. */
+unsigned folder_count(const char *path);
 
 #endif

@@ -243,7 +243,7 @@ END_TEST
 
 static unsigned count_fds(void)
 {
-    return commands_count_entries("/proc/self/fd");
+    return folder_count("/proc/self/fd");
 }
 
 static void run_many(struct rig *rig)

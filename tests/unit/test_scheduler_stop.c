@@ -8,9 +8,9 @@
 #include "scheduler/net.h"
 
 #include "base/rand.h"
+#include "tests/lib/folder.h"
 #include "tests/lib/measure.h"
 
-#include <dirent.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -22,18 +22,6 @@ static unsigned rounds(unsigned n)
 
     seed = text != NULL ? strtoull(text, NULL, 10) : SCHEDULED_SEED;
     return getenv("STINT_SOAK") != NULL ? 20 * n : (n + SLOWDOWN - 1) / SLOWDOWN;
-}
-
-static unsigned entries(const char *path)
-{
-    DIR *d = opendir(path);
-    unsigned n = 0;
-
-    HOLDS(d != NULL);
-    while (readdir(d) != NULL)
-        n++;
-    closedir(d);
-    return n;
 }
 
 static uint64_t at_random(struct rand *rnd, uint64_t below_us)
@@ -197,10 +185,10 @@ static int close_everywhere(void *arg)
 
 START_TEST(a_descriptor_may_be_closed_under_all_and_its_number_is_another_ones_at_once)
 {
-    unsigned files = entries("/proc/self/fd"), each = rounds(400);
+    unsigned files = folder_count("/proc/self/fd"), each = rounds(400);
 
     scheduled((unsigned)_i, close_everywhere, &each);
-    ck_assert_uint_eq(entries("/proc/self/fd"), files);
+    ck_assert_uint_eq(folder_count("/proc/self/fd"), files);
 }
 END_TEST
 
@@ -311,11 +299,11 @@ static int stop_at_random(void *arg)
 
 START_TEST(a_load_may_be_stopped_at_any_moment)
 {
-    unsigned files = entries("/proc/self/fd");
+    unsigned files = folder_count("/proc/self/fd");
 
     for (unsigned i = rounds(150); i > 0; i--) {
         scheduled(1 + i % 3, stop_at_random, &i);
-        ck_assert_uint_eq(entries("/proc/self/fd"), files);
+        ck_assert_uint_eq(folder_count("/proc/self/fd"), files);
     }
 }
 END_TEST
