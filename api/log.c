@@ -51,8 +51,8 @@ static bool read_stream(struct request *q, enum log_stream *ret)
     return false;
 }
 
-/* The newest fence of attempt number n: a shutdown gives the number back, so there may be
- * several. 0 = none. false: the request is answered. */
+/* The newest fence of attempt number n: a shutdown or a crash gives the number back, so there
+ * may be several. 0 = none. false: the request is answered. */
 static bool find_attempt(struct request *q, const struct job *job, uint64_t n, uint32_t *ret)
 {
     struct attempt_list list = {.items = NULL};
@@ -71,6 +71,29 @@ static bool find_attempt(struct request *q, const struct job *job, uint64_t n, u
         return true;
     problem(q, "not-found", "the job has had no attempt %llu", (unsigned long long)n);
     return false;
+}
+
+/* Which attempt's log is asked for, by its number or, when several had one number, by its
+ * fence; the last by default. false: the request is answered. */
+static bool choose_fence(struct request *q, const struct job *job, uint32_t *ret)
+{
+    uint64_t attempt, fence;
+
+    if (!params_u64(q, "attempt", 1, UINT32_MAX, 0, &attempt) ||
+        !params_u64(q, "fence", 1, UINT32_MAX, 0, &fence))
+        return false;
+    if (attempt != 0 && fence != 0) {
+        problem(q, "bad-parameter", "attempt or fence, not both");
+        return false;
+    }
+    if (attempt != 0)
+        return find_attempt(q, job, attempt, ret);
+    if (fence > job->fence) {
+        problem(q, "not-found", "the job has had no fence %llu", (unsigned long long)fence);
+        return false;
+    }
+    *ret = fence != 0 ? (uint32_t)fence : job->fence;
+    return true;
 }
 
 /* ------------------------------------------------------------------------- the stored log */
@@ -226,7 +249,8 @@ static void answer_follow(struct request *q, uint32_t fence, enum log_stream str
     struct follow f = {.q = q,
                        .engine = api_of(q)->options.engine,
                        .stream = stream,
-                       .one_attempt = query_get(&q->query, "attempt") != NULL,
+                       .one_attempt = query_get(&q->query, "attempt") != NULL ||
+                                      query_get(&q->query, "fence") != NULL,
                        .fence = fence,
                        .offset = offset};
 
@@ -239,15 +263,15 @@ static void answer_follow(struct request *q, uint32_t fence, enum log_stream str
 
 void log_get(struct request *q)
 {
-    static const char *const names[] = {"follow", "stream", "attempt", "offset", NULL};
+    static const char *const names[] = {"follow", "stream", "attempt", "fence", "offset", NULL};
     OWN(job_free) struct job *job = NULL;
     enum log_stream stream;
-    uint64_t attempt, offset;
+    uint64_t offset;
+    uint32_t fence;
     bool follows;
 
     if (!params_known(q, names) || !params_bool(q, "follow", false, &follows) ||
-        !read_stream(q, &stream) || !params_u64(q, "attempt", 1, UINT32_MAX, 0, &attempt) ||
-        !params_u64(q, "offset", 0, INT64_MAX, 0, &offset))
+        !read_stream(q, &stream) || !params_u64(q, "offset", 0, INT64_MAX, 0, &offset))
         return;
     if (!follows && query_get(&q->query, "offset") != NULL) {
         problem(q, "bad-parameter", "offset goes with follow; a Range header does it without");
@@ -258,8 +282,7 @@ void log_get(struct request *q)
         problem_engine(q, r, NULL);
         return;
     }
-    uint32_t fence = job->fence;
-    if (attempt != 0 && !find_attempt(q, job, attempt, &fence))
+    if (!choose_fence(q, job, &fence))
         return;
     reply_header(q, "X-Content-Type-Options", "nosniff");
     if (follows)

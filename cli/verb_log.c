@@ -12,6 +12,7 @@ static int run_log(const struct verb_call *call)
     unsigned long long id = 0;
     bool only_out = args_has(call->args, "stdout"), only_err = args_has(call->args, "stderr");
     const char *attempt = args_value(call->args, "attempt");
+    const char *fence = args_value(call->args, "fence");
     OWN_BUF struct buf path = BUF_INIT;
 
     if (call->args->operands_count != 1 || !verb_job_id(call->args->operands[0], &id)) {
@@ -30,6 +31,10 @@ static int run_log(const struct verb_call *call)
         buf_puts(&path, "&attempt=");
         client_put_escaped(&path, attempt);
     }
+    if (fence != NULL) {
+        buf_puts(&path, "&fence=");
+        client_put_escaped(&path, fence);
+    }
     struct client_stream stream = {.path = buf_str(&path), .fd = STDOUT_FILENO};
     int r = client_stream(call->client, &stream, 1, NULL);
     if (r == EXIT_UNREACHABLE && client_has_met(call->client))
@@ -42,6 +47,7 @@ static const struct option_row options[] = {
     {"stdout", 0, NULL, "only what it wrote to standard output"},
     {"stderr", 0, NULL, "only what it wrote to standard error"},
     {"attempt", 0, "N", "of that attempt (the last)"},
+    {"fence", 0, "N", "of the try with that fence, as `stint show` has them"},
     {NULL, 0, NULL, NULL},
 };
 

@@ -6,6 +6,7 @@ job runs again, the third time it is failed for poison. A job beside it that wai
 time as if nothing had been, and every attempt's last line can still be read.
 """
 import os
+import subprocess
 import sys
 import time
 
@@ -15,8 +16,8 @@ from stint_daemon import Claims, Daemon  # noqa: E402
 HANG = {"exec": {"shell": 'echo "tail of fence $STINT_FENCE"; exec sleep 600'}}
 
 
-def log_of(daemon, job):
-    text = daemon.ask("GET", f"/v1/jobs/{job}/log")[1]
+def log_of(daemon, job, choice=""):
+    text = daemon.ask("GET", f"/v1/jobs/{job}/log{choice}")[1]
     return text.decode() if isinstance(text, bytes) else str(text)
 
 
@@ -51,11 +52,13 @@ def main():
     claims.ok("the_third_crash_is_poison",
               (job["state"], job["reason"], job["crashes"], job["dead_letter"]) == ("failed", "poison", 3, True), job)
     claims.ok("the_tail_of_the_last_attempt_is_in_the_log", "tail of fence 3" in log_of(daemon, bad), log_of(daemon, bad))
-    tails = []
-    for fence in (1, 2, 3):
-        with open(os.path.join(daemon.state, "log", f"{bad}.{fence}.log"), "rb") as f:
-            tails.append(f"tail of fence {fence}".encode() in f.read())
-    claims.ok("the_tails_of_all_attempts_are_kept", all(tails), tails)
+    tails = [log_of(daemon, bad, f"?fence={fence}") for fence in (1, 2, 3)]
+    claims.ok("the_tails_of_all_tries_are_kept_apart",
+              tails == [f"tail of fence {fence}\n" for fence in (1, 2, 3)], tails)
+    claims.ok("the_attempt_they_share_is_the_last_of_them", log_of(daemon, bad, "?attempt=1") == tails[2])
+    told = subprocess.run([os.path.join(sys.argv[1], "stint"), "-u", "unix://" + daemon.socket, "log", str(bad),
+                           "--fence", "1"], capture_output=True, text=True)
+    claims.ok("stint_log_tells_one_that_was_cut_off", told.stdout == tails[0], told)
     attempts = daemon.ask("GET", f"/v1/jobs/{bad}/attempts")[1]["items"]
     claims.ok("each_attempt_says_that_it_crashed",
               [a["reason"] for a in attempts] == ["crashed"] * 3 and [a["fence"] for a in attempts] == [1, 2, 3], attempts)

@@ -139,6 +139,12 @@ START_TEST(a_follower_goes_on_with_the_next_attempt)
     http_close(&h);
     expect_log(id, "/log?attempt=2", "", 200, "again ");
     expect_log(id, "/log?attempt=2&follow=1", "", 200, "again ");
+    expect_log(id, "/log?fence=1", "", 200, "again ");
+    expect_log(id, "/log?fence=2&follow=1", "", 200, "again ");
+    expect_problem(404, "not-found", "", "GET", job_path(id, "/log?fence=4"), "", NULL);
+    expect_problem(400, "bad-parameter", "", "GET", job_path(id, "/log?fence=0"), "", NULL);
+    expect_problem(400, "bad-parameter", "", "GET", job_path(id, "/log?fence=1&attempt=1"), "",
+                   NULL);
     expect_problem(404, "not-found", "", "GET", job_path(id, "/log?attempt=4"), "", NULL);
     api_daemon_stop();
 }
