@@ -34,20 +34,21 @@ static int check_core(struct store *store, struct doctor_report *report)
     return r;
 }
 
-static int check_store(struct store *store, struct doctor_report *report)
+/* Jobs of an older schema cannot be loaded before a start has brought it to this version's. */
+static int check_all(struct store *store, bool older, struct doctor_report *report)
 {
-    struct store_reader *reader;
-    int r = store_reader_open(store, &reader);
+    int r = store_check(store_writer_reader(store), doctor_report_find, report);
 
-    if (r < 0)
-        return r;
-    r = store_check(reader, doctor_report_find, report);
-    store_reader_close(reader);
-    return r;
+    return r == 0 && report->findings_count == 0 && !older ? check_core(store, report) : r;
 }
 
-static void print(const char *state_dir, const struct doctor_report *report)
+static void print(const char *state_dir, const struct doctor_report *report,
+                  const struct store_info *info)
 {
+    if (info->schema < info->schema_newest)
+        printf("the store in %s is of schema %u: a start keeps a copy of it and brings it to "
+               "%u; whether its jobs can be loaded shows then\n",
+               state_dir, info->schema, info->schema_newest);
     for (size_t i = 0; i < report->findings_count; i++)
         printf("%s\n", report->findings[i]);
     if (report->findings_count == 0)
@@ -60,8 +61,9 @@ static void print(const char *state_dir, const struct doctor_report *report)
 int doctor_check(const char *state_dir, char *why)
 {
     struct doctor_report report = {.findings = NULL};
+    struct store_info info;
     struct store *store = NULL;
-    int r = store_open_sqlite(state_dir, &store, why);
+    int r = store_look_sqlite(state_dir, &store, why);
 
     if (r == STORE_LOCKED)
         return DOCTOR_BUSY;
@@ -71,11 +73,10 @@ int doctor_check(const char *state_dir, char *why)
     }
     if (r != 0)
         return r < 0 ? r : -ENOTSUP;
-    r = check_store(store, &report);
-    if (r == 0 && report.findings_count == 0)
-        r = check_core(store, &report);
+    store_info(store, &info);
+    r = check_all(store, info.schema < info.schema_newest, &report);
     if (r == 0) {
-        print(state_dir, &report);
+        print(state_dir, &report, &info);
         r = report.findings_count == 0 ? DOCTOR_HEALTHY : DOCTOR_UNHEALTHY;
     }
     doctor_report_deinit(&report);

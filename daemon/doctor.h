@@ -1,6 +1,6 @@
-/* doctor.h: `stintd --doctor`, for a daemon that does not run: is its store sound? Opens it as
- * a start would (and so brings it to this version's schema), reads all of it, loads the jobs
- * into a core as a start would, checks the core, and changes nothing. */
+/* doctor.h: `stintd --doctor`, for a daemon that does not run: is its store sound? Reads
+ * all of it, loads the jobs into a core as a start would, checks the core, and changes nothing
+ * on the disk: not even a store of an older schema, whose jobs are then not loaded. */
 #ifndef DAEMON_DOCTOR_H
 #define DAEMON_DOCTOR_H
 

@@ -133,7 +133,13 @@ static int doctor(const struct conf *conf)
         return EXIT_SUCCESS;
     if (r == DOCTOR_UNHEALTHY)
         return EXIT_FAILURE;
-    return refuse(r == DOCTOR_BUSY ? EXIT_BUSY : EXIT_CANNOT, "doctor.cannot", conf->state,
+    if (r == DOCTOR_BUSY) {
+        snprintf(path, sizeof path, "stint -u unix://%s doctor", conf->socket);
+        log_error("doctor.cannot", LOG_STR("what", conf->state), LOG_STR("why", why),
+                  LOG_STR("or", path));
+        return EXIT_BUSY;
+    }
+    return refuse(EXIT_CANNOT, "doctor.cannot", conf->state,
                   why[0] != '\0' ? why : err_text(r));
 }
 

@@ -10,29 +10,30 @@
 #define FINDING_BYTES 256
 
 static const struct rule {
+    unsigned since;       /* the schema that has the columns */
     const char *sentence; /* with %lld for the number that the query yields */
     const char *sql;
 } rules[] = {
-    {"job %lld has a document but no state",
+    {1, "job %lld has a document but no state",
      "SELECT id FROM doc WHERE id NOT IN (SELECT id FROM live)"
      " AND id NOT IN (SELECT id FROM done)"},
-    {"job %lld is both live and ended",
+    {1, "job %lld is both live and ended",
      "SELECT live.id FROM live JOIN done ON done.id=live.id"},
-    {"job %lld is live but has no document",
+    {1, "job %lld is live but has no document",
      "SELECT id FROM live WHERE id NOT IN (SELECT id FROM doc)"},
-    {"job %lld has ended but has no document",
+    {1, "job %lld has ended but has no document",
      "SELECT id FROM done WHERE id NOT IN (SELECT id FROM doc)"},
-    {"job %lld has attempts but no document",
+    {1, "job %lld has attempts but no document",
      "SELECT DISTINCT job_id FROM attempt WHERE job_id NOT IN (SELECT id FROM doc)"},
-    {"job %lld is among the live with a state that is not",
+    {1, "job %lld is among the live with a state that is not",
      "SELECT id FROM live WHERE state NOT BETWEEN 1 AND 7"},
-    {"job %lld is among the ended with a state that is not",
+    {1, "job %lld is among the ended with a state that is not",
      "SELECT id FROM done WHERE state NOT BETWEEN 8 AND 12"},
-    {"job %lld is of a kind that does not exist",
+    {1, "job %lld is of a kind that does not exist",
      "SELECT id FROM doc WHERE kind NOT BETWEEN 1 AND 4"},
-    {"job %lld is leased, but not a running job for a worker",
+    {3, "job %lld is leased, but not a running job for a worker",
      "SELECT id FROM live WHERE lease_until<>0 AND (kind<>4 OR state NOT IN (6, 7))"},
-    {"live job %lld has other names than its document",
+    {1, "live job %lld has other names than its document",
      "SELECT live.id FROM live JOIN doc ON doc.id=live.id WHERE live.queue IS NOT doc.queue"
      " OR live.name IS NOT doc.name OR live.key IS NOT doc.key OR live.kind IS NOT doc.kind"},
 };
@@ -101,8 +102,13 @@ int sqlite_check(struct store_reader *reader, store_finding_fn fn, void *ctx)
     struct report report = {.fn = fn, .ctx = ctx};
     int r = damage_report(db, check_pages(db, &report), &report);
     bool torn = report.count > 0; /* then queries say nothing that could be relied on */
+    int64_t schema = 0;
 
-    for (size_t i = 0; i < sizeof rules / sizeof *rules && r == 0 && !torn; i++)
-        r = damage_report(db, check_rule(db, &rules[i], &report), &report);
+    if (r == 0 && !torn)
+        r = damage_report(db, sqlite_ask(db, "PRAGMA user_version", &schema), &report);
+    for (size_t i = 0; i < sizeof rules / sizeof *rules && r == 0 && !torn; i++) {
+        if (rules[i].since <= schema)
+            r = damage_report(db, check_rule(db, &rules[i], &report), &report);
+    }
     return r;
 }

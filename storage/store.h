@@ -35,6 +35,12 @@ int store_open_sqlite(const char *dir, struct store **ret, char *why);
 int store_open_memory(struct store **ret); /* 0 or -ENOMEM */
 void store_close(struct store *store);     /* after its readers; NULL is harmless */
 
+/* Opens the store in DIR, which no daemon has open, to look at it: nothing there changes, also
+ * when it was not closed, is of an older schema (see store_info; store_check then is all that
+ * can be done with it), or cannot be written. Only store_writer_reader gives a reader of it; a
+ * commit fails. Answers as store_open_sqlite does. */
+int store_look_sqlite(const char *dir, struct store **ret, char *why);
+
 /* Brings the store in DIR, which no daemon has open, to a schema version this build knows, up
  * or down; answers as store_open_sqlite does. For going back to an older daemon. */
 int store_migrate_sqlite(const char *dir, unsigned schema, char *why);
@@ -181,8 +187,8 @@ int store_backup_step(struct store_backup *backup, unsigned pages);
 void store_backup_close(struct store_backup *backup); /* takes away what is not whole */
 
 struct store_info {
-    const char *engine; /* "sqlite 3.40.1", "memory" */
-    unsigned schema;
+    const char *engine;             /* "sqlite 3.40.1", "memory" */
+    unsigned schema, schema_newest; /* what it has, and what this build would bring it to */
     uint64_t file_bytes, wal_bytes;
     uint64_t commits, changes, syncs;
 };

@@ -119,7 +119,8 @@ static int explain_locked(int dir_fd, const char *dir, char *why)
         return explain(why, STORE_LOCKED, "another process uses %s: stop it first", dir);
     if (is_gone(pid))
         return explain(why, STORE_LOCKED,
-                       "process %ld is gone, but a child of it still uses %s: stop that first",
+                       "process %ld is gone, but a child of it (or stintd --doctor) still uses "
+                       "%s: stop that first",
                        (long)pid, dir);
     return explain(why, STORE_LOCKED, "process %ld uses %s: stop it first", (long)pid, dir);
 }
@@ -212,19 +213,23 @@ static int explain_sqlite(struct sqlite_store *s, int r, const char *dir, char *
                    s->db ? sqlite3_errmsg(s->db) : "no connection");
 }
 
-static int connection_open(struct sqlite_store *s, const char *dir, char *why)
+static int connect_to(struct sqlite_store *s, const char *name, int flags, const char *vfs)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, sqlite_prepare_process);
+    return sqlite_errno(s->db, sqlite3_open_v2(name, &s->db, flags | SQLITE_OPEN_NOMUTEX, vfs));
+}
+
+static int connection_open(struct sqlite_store *s, const char *dir, char *why)
+{
     char path[PATH_BYTES_MAX];
     int len = snprintf(path, sizeof path, "%s/" DB_NAME, dir);
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
 
     if (len < 0 || len >= PATH_BYTES_MAX)
         return explain(why, -ENAMETOOLONG, "the name of the store's folder is too long");
-    pthread_once(&once, sqlite_prepare_process);
 
-    int rc = sqlite3_open_v2(path, &s->db, flags, SQLITE_VFS);
-    int r = sqlite_errno(s->db, rc);
+    int r = connect_to(s, path, SQLITE_OPEN_READWRITE, SQLITE_VFS);
 
     if (r < 0)
         return explain_sqlite(s, r, dir, why);
@@ -343,6 +348,7 @@ static void sqlite_info(struct store *store, struct store_info *ret)
     *ret = (struct store_info){
         .engine = s->engine,
         .schema = s->schema,
+        .schema_newest = SCHEMA_VERSION,
         .file_bytes = atomic_load_explicit(&s->file_bytes, memory_order_relaxed),
         .wal_bytes = atomic_load_explicit(&s->wal_bytes, memory_order_relaxed),
         .commits = atomic_load_explicit(&s->commits, memory_order_relaxed),
@@ -411,11 +417,10 @@ static int store_begin(struct sqlite_store *s, const char *dir, unsigned schema,
     return r;
 }
 
-static int store_ready(struct sqlite_store *s, const char *dir, char *why)
+static int ready(struct sqlite_store *s, const char *dir, char *why)
 {
     int r = sqlite_writer_init(s);
 
-    sqlite_wal_init(s);
     if (r == 0)
         r = sqlite_reader_init(&s->writer_view, &sqlite_ops, s->db, false);
     return r < 0 ? explain_sqlite(s, r, dir, why) : 0;
@@ -437,7 +442,70 @@ int store_open_sqlite(const char *dir, struct store **ret, char *why)
     int r = store_begin(s, dir, SCHEMA_VERSION, why);
 
     if (r == 0)
-        r = store_ready(s, dir, why);
+        sqlite_wal_init(s);
+    if (r == 0)
+        r = ready(s, dir, why);
+    if (r == 0)
+        *ret = TAKE(store);
+    return r;
+}
+
+/* --- looking, for doctors: nothing on the disk changes --- */
+
+/* Keeps daemons off as long as we look, and each other's looks on. A folder without a lock file
+ * has had no daemon since its files were put there, and ours could be in the way of the first:
+ * whoever looks may be another user than who works. */
+static int lock_share(struct sqlite_store *s, const char *dir, char *why)
+{
+    s->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (s->dir_fd < 0)
+        return explain_errno(why, -errno, "open the folder of the store", dir);
+    s->lock_fd = openat(s->dir_fd, LOCK_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (s->lock_fd < 0 && errno != ENOENT)
+        return explain_errno(why, -errno, "open the lock file", dir);
+    if (s->lock_fd >= 0 && flock(s->lock_fd, LOCK_SH | LOCK_NB) < 0)
+        return explain_locked(s->dir_fd, dir, why);
+    return 0;
+}
+
+/* With a log, what it has is read from it; its index is kept in memory, as SQLite's locks are
+ * left out and the connection says that it is alone. Without one, SQLite would make an empty
+ * log: then the database is the whole of it, and stands still as long as we have the lock. The
+ * folder is named by its descriptor, as a name in a URI would have to be escaped. */
+static int look_open(struct sqlite_store *s, const char *dir, char *why)
+{
+    char uri[96];
+    int flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_URI;
+
+    snprintf(uri, sizeof uri, "file:/proc/self/fd/%d/" DB_NAME "%s", s->dir_fd,
+             was_not_closed(s->dir_fd) ? "" : "?immutable=1");
+
+    int r = connect_to(s, uri, flags, "unix-none");
+
+    s->refuses = true; /* whatever would be written, also by closing */
+    if (r == 0)
+        r = sqlite_run(s->db, "PRAGMA locking_mode=EXCLUSIVE; PRAGMA query_only=1;"
+                              "PRAGMA trusted_schema=OFF;");
+    if (r < 0)
+        return explain_sqlite(s, r, dir, why);
+    sqlite3_extended_result_codes(s->db, 1);
+    return version_read(s, dir, &s->schema, why);
+}
+
+int store_look_sqlite(const char *dir, struct store **ret, char *why)
+{
+    struct sqlite_store *s = store_new();
+
+    if (!s)
+        return explain(why, -ENOMEM, "no memory for the store");
+
+    __attribute__((cleanup(own_store_close))) struct store *store = &s->base;
+    int r = lock_share(s, dir, why);
+
+    if (r == 0)
+        r = look_open(s, dir, why);
+    if (r == 0)
+        r = ready(s, dir, why);
     if (r == 0)
         *ret = TAKE(store);
     return r;

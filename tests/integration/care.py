@@ -88,7 +88,8 @@ def copy_and_restore(claims, build, folder):
     healthy = subprocess.run([stint, "doctor"], env=env, capture_output=True, text=True)
     claims.ok("the_doctor_says_it_is_sound", healthy.returncode == 0 and "is sound" in healthy.stdout, healthy)
     busy = doctor(build, daemon.state)
-    claims.ok("stintd_doctor_keeps_away_from_a_running_daemon", busy.returncode == 75, busy)
+    claims.ok("stintd_doctor_keeps_away_from_a_running_daemon", busy.returncode == 75 and
+              f"stint -u unix://{daemon.state}/stint.sock doctor" in busy.stderr, busy)
     daemon.kill()
 
     for name in ("stint.db", "stint.db-wal", "stint.db-shm"):
@@ -111,6 +112,71 @@ def doctor(build, state):
     env = {**os.environ, "STINTD_CONFIG": "/dev/null"}
     return subprocess.run([os.path.join(build, "stintd"), "--state", state, "--doctor"],
                           env=env, capture_output=True, text=True)
+
+
+def snapshot(state):
+    """What is in the folder: nothing that only looks may change it."""
+    found = {}
+    for name in os.listdir(state):
+        path = os.path.join(state, name)
+        info = os.stat(path)
+        found[name] = (info.st_size, info.st_mode, info.st_mtime_ns,
+                       open(path, "rb").read() if os.path.isfile(path) else sorted(os.listdir(path)))
+    return found
+
+
+def looking(claims, build, folder):
+    """A check changes nothing: not a store that was not closed, nor one of an older version."""
+    os.makedirs(folder)
+    daemon = Daemon(build, folder).start()
+    daemon.ask("POST", "/v1/jobs", [HELD] * 20)
+    daemon.kill()
+    os.unlink(daemon.socket)
+    before = snapshot(daemon.state)
+    claims.ok("a_killed_daemon_leaves_a_log", before["stint.db-wal"][0] > 0)
+    seen = doctor(build, daemon.state)
+    claims.ok("a_store_that_was_not_closed_is_looked_at", seen.returncode == 0 and "is sound" in seen.stdout, seen)
+    claims.ok("its_log_stays_as_it_is", snapshot(daemon.state) == before)
+    path = os.path.join(daemon.state, "stint.db")
+    subprocess.run([sys.executable, "-c", f"""
+import os, sqlite3
+db = sqlite3.connect({path!r})
+db.execute("DELETE FROM doc WHERE id=7")
+db.commit()
+os._exit(0)"""], check=True)
+    seen = doctor(build, daemon.state)
+    claims.ok("what_only_the_log_has_is_seen", seen.returncode == 1 and "job 7" in seen.stdout, seen)
+
+    db = sqlite3.connect(path)
+    newest = db.execute("PRAGMA user_version").fetchone()[0]
+    db.execute("INSERT INTO doc SELECT 7" + db.execute(
+        "SELECT group_concat(',' || name, '') FROM pragma_table_info('doc') WHERE name <> 'id'").fetchone()[0] +
+        " FROM doc WHERE id=8")
+    db.commit()
+    db.close()
+    older(path)
+    before = snapshot(daemon.state)
+    seen = doctor(build, daemon.state)
+    claims.ok("an_older_store_is_looked_at", seen.returncode == 0 and "is sound" in seen.stdout and
+              f"of schema 3: a start keeps a copy of it and brings it to {newest}" in seen.stdout, seen)
+    claims.ok("and_stays_older", snapshot(daemon.state) == before)
+    os.unlink(os.path.join(daemon.state, "lock"))
+    claims.ok("no_lock_file_is_made", doctor(build, daemon.state).returncode == 0 and
+              not os.path.exists(os.path.join(daemon.state, "lock")))
+    daemon.start()
+    claims.ok("a_start_brings_it_on", os.path.exists(path + ".v3") and
+              daemon.ask("GET", "/v1/jobs/20")[0] == 200, os.listdir(daemon.state))
+    daemon.stop()
+
+
+def older(path):
+    """Takes the store back to schema 3, as storage/schema.c does."""
+    db = sqlite3.connect(path)
+    if db.execute("PRAGMA user_version").fetchone()[0] >= 4:
+        db.execute("ALTER TABLE queue DROP COLUMN key_concurrency")
+    db.execute("PRAGMA user_version = 3")
+    db.commit()
+    db.close()
 
 
 def damage(claims, build, daemon):
@@ -153,6 +219,7 @@ def main():
     retention(claims, build, os.path.join(claims.folder, "retention"))
     daemon = copy_and_restore(claims, build, os.path.join(claims.folder, "copy"))
     damage(claims, build, daemon)
+    looking(claims, build, os.path.join(claims.folder, "look"))
     return claims.end()
 
 

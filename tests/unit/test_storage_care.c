@@ -2,6 +2,7 @@
 #include "storage/store.h"
 
 #include "base/fault.h"
+#include "storage/schema.h"
 #include "tests/lib/stored.h"
 #include "tests/lib/suite.h"
 
@@ -261,11 +262,63 @@ START_TEST(damage_after_a_crash_is_found)
 }
 END_TEST
 
+static int finding_count(void *ctx, const char *sentence)
+{
+    (void)sentence;
+    ++*(int *)ctx;
+    return 0;
+}
+
+/* Looks, expects the schema and nothing wrong, and returns the highest id. */
+static uint64_t look(unsigned schema)
+{
+    struct job job = stored_job(99);
+    struct store_info info;
+    struct store *store = NULL;
+    int findings = 0;
+
+    ck_assert_msg(store_look_sqlite(dir, &store, why) == 0, "%s", why);
+    store_info(store, &info);
+    ck_assert_uint_eq(info.schema, schema);
+    ck_assert_uint_eq(info.schema_newest, SCHEMA_VERSION);
+    ck_assert_int_eq(store_check(store_writer_reader(store), finding_count, &findings), 0);
+    ck_assert_int_eq(findings, 0);
+    ck_assert_int_ne(stored_insert(store, &job), 0);
+
+    uint64_t max_id = store_max_id(store);
+
+    store_close(store);
+    return max_id;
+}
+
+START_TEST(looking_changes_nothing_whatever_the_version)
+{
+    stored_dir_make(dir);
+
+    struct store *store = stored_open(dir);
+
+    ck_assert_int_eq(stored_insert_many(store, 1, 7), 0);
+    ck_assert_int_eq(store_look_sqlite(dir, &store, why), STORE_LOCKED);
+    store_close(store);
+    for (unsigned version = SCHEMA_VERSION; version > 0; version--) {
+        ck_assert_int_eq(store_migrate_sqlite(dir, version, why), 0);
+        ck_assert_uint_eq(look(version), 7);
+        ck_assert_uint_eq(look(version), 7);
+        ck_assert_int_eq(size_of("stint.db-wal"), -1);
+        ck_assert_int_eq(size_of("stint.db-shm"), -1);
+    }
+    raw("stint.db", "PRAGMA user_version=9999");
+    ck_assert_int_eq(store_look_sqlite(dir, &store, why), STORE_NEWER);
+    stored_dir_remove(dir);
+}
+END_TEST
+
 int main(void)
 {
     return SUITE_MAIN("storage_care", the_check_says_what_is_wrong,
                       a_state_that_does_not_exist_is_an_error_and_no_job,
                       a_backup_made_between_commits_is_the_store_at_its_last_step,
                       a_backup_opens_as_a_store, a_backup_that_is_given_up_leaves_nothing,
-                      damage_after_a_crash_is_found);
+                      damage_after_a_crash_is_found,
+                      looking_changes_nothing_whatever_the_version);
 }
