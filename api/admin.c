@@ -51,8 +51,13 @@ static void refuse_copy(struct request *q, int r, const char *path)
         problem(q, "conflict", "another copy is being made; one at a time");
         break;
     case -EEXIST:
-        problem(q, "conflict", "%s or %s.partial is there already; nothing is overwritten",
+        problem(q, "conflict",
+                "%s or %s.partial is there already, and nothing is overwritten: choose another "
+                "name, or remove it",
                 path, path);
+        break;
+    case -EBUSY:
+        problem(q, "conflict", "another daemon is at %s.partial", path);
         break;
     case -ENOSPC:
     case -EDQUOT:

@@ -5,13 +5,18 @@
 
 #include "base/fault.h"
 #include "base/list.h"
+#include "base/own.h"
+#include "storage/schema.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct sqlite_backup {
@@ -20,8 +25,12 @@ struct sqlite_backup {
     sqlite3 *to;
     sqlite3_backup *work;
     char *path, *partial;
-    bool made; /* the partial file is ours to take away */
+    int lock_fd; /* of the partial file: who has it locked still works on it */
+    bool made;   /* the partial file is ours to take away */
 };
+
+#define HEADER_BYTES 100 /* of a database */
+#define HEADER_APPLICATION_AT 68
 
 /* The new name must survive a power loss too. */
 static int folder_sync(const char *path)
@@ -38,14 +47,65 @@ static int folder_sync(const char *path)
     return r;
 }
 
-static int copy_open(struct sqlite_backup *b)
+/* Whether a copy of ours can have left the file: its first page is a store's, or was not
+ * written yet. */
+static bool header_is_ours(int fd)
 {
-    int fd = open(b->partial, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    static const unsigned char zeros[HEADER_BYTES];
+    unsigned char head[HEADER_BYTES] = {0};
+    unsigned application;
+
+    if (pread(fd, head, sizeof head, 0) < 0)
+        return false;
+    memcpy(&application, head + HEADER_APPLICATION_AT, sizeof application);
+    return memcmp(head, zeros, sizeof head) == 0 ||
+           (strcmp((const char *)head, "SQLite format 3") == 0 &&
+            application == htobe32(SCHEMA_APPLICATION_ID));
+}
+
+/* Takes away what a copy left that was cut off with its daemon; -EEXIST when it may be anything
+ * else, -EBUSY when the copy still goes on. The name is looked at again under the lock:
+ * somebody else may have taken the file away and begun anew. */
+static int stale_remove(const char *partial)
+{
+    OWN_FD int fd = open(partial, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    struct stat found, named;
 
     if (fd < 0)
+        return errno == ENOENT ? 0 : -EEXIST;
+    if (fstat(fd, &found) < 0 || !S_ISREG(found.st_mode) || found.st_uid != geteuid() ||
+        !header_is_ours(fd))
+        return -EEXIST;
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+        return -EBUSY;
+    if (lstat(partial, &named) < 0 || named.st_ino != found.st_ino ||
+        named.st_dev != found.st_dev)
+        return -EBUSY;
+    return unlink(partial) < 0 ? -errno : 0;
+}
+
+static int partial_make(struct sqlite_backup *b)
+{
+    int r = stale_remove(b->partial);
+
+    if (r < 0)
+        return r;
+    b->lock_fd = open(b->partial, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (b->lock_fd < 0)
         return -errno;
-    close(fd);
+    if (flock(b->lock_fd, LOCK_EX | LOCK_NB) < 0)
+        return -EBUSY;
     b->made = true;
+    return 0;
+}
+
+/* A journal of the cut copy is not minded: SQLite drops that of an empty file. */
+static int copy_open(struct sqlite_backup *b)
+{
+    int made = partial_make(b);
+
+    if (made < 0)
+        return made;
 
     int rc =
         sqlite3_open_v2(b->partial, &b->to, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
@@ -85,6 +145,7 @@ int sqlite_backup_open(struct store *store, const char *path, struct store_backu
         return access(path, F_OK) == 0 ? -EEXIST : -ENOMEM;
     b->base.ops = store->ops;
     b->from = s->db;
+    b->lock_fd = -1;
     b->path = strdup(path);
     if (!b->path || asprintf(&b->partial, "%s.partial", path) < 0)
         b->partial = NULL;
@@ -122,6 +183,8 @@ void sqlite_backup_close(struct store_backup *backup)
     sqlite3_close(b->to);
     if (b->made)
         unlink(b->partial);
+    if (b->lock_fd >= 0)
+        close(b->lock_fd);
     free(b->partial);
     free(b->path);
     free(b);

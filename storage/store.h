@@ -179,7 +179,9 @@ int store_check(struct store_reader *reader, store_finding_fn fn, void *ctx);
 
 /* A copy of the store as it is when the last step ends, made between commits by the writer's
  * thread, a few pages a step, so that nothing waits for it long. path must not be there yet;
- * until the copy is whole and synced it is called path.partial. -EOPNOTSUPP in memory. */
+ * until the copy is whole and synced it is called path.partial. One of that name that a dead
+ * daemon left is taken away; -EBUSY when another daemon is at it, -EEXIST when it is something
+ * else. -EOPNOTSUPP in memory. */
 struct store_backup;
 int store_backup_open(struct store *store, const char *path, struct store_backup **ret);
 /* 1 = go on, 0 = the copy stands, negative errno = it failed. */

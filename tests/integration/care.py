@@ -108,6 +108,43 @@ def copy_and_restore(claims, build, folder):
     return daemon
 
 
+def cut_copy(claims, build, folder):
+    """A daemon that is killed in the middle of a copy leaves nothing that is in the way of the next."""
+    os.makedirs(folder)
+    daemon = Daemon(build, folder).start()
+    copy = os.path.join(folder, "copy.db")
+    for _ in range(10):
+        daemon.ask("POST", "/v1/jobs", [HELD] * 1000)
+
+    def cut():
+        """Whether the copy was under way when the daemon was killed."""
+        begun = subprocess.Popen([os.path.join(build, "stint"), "-u", "unix://" + daemon.socket, "backup", copy],
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while not os.path.exists(copy + ".partial") and begun.poll() is None:
+            pass
+        daemon.kill()
+        begun.wait()
+        daemon.start()
+        whole = os.path.exists(copy)
+        if whole:
+            os.unlink(copy)
+        return os.path.exists(copy + ".partial") and not whole
+    claims.ok("a_copy_can_be_cut_off", any(cut() for _ in range(20)))
+    again = subprocess.run([os.path.join(build, "stint"), "-u", "unix://" + daemon.socket, "backup", copy],
+                           capture_output=True, text=True)
+    claims.ok("the_next_copy_takes_its_name", again.returncode == 0 and not os.path.exists(copy + ".partial"), again)
+    for left in copy, copy + ".partial":
+        if os.path.exists(left):
+            os.unlink(left)
+    with open(copy + ".partial", "w") as f:
+        f.write("mine")
+    again = subprocess.run([os.path.join(build, "stint"), "-u", "unix://" + daemon.socket, "backup", copy],
+                           capture_output=True, text=True)
+    claims.ok("what_is_no_copy_is_told_with_what_to_do", again.returncode == 5 and
+              "choose another name, or remove it" in again.stderr and open(copy + ".partial").read() == "mine", again)
+    daemon.stop()
+
+
 def doctor(build, state):
     env = {**os.environ, "STINTD_CONFIG": "/dev/null"}
     return subprocess.run([os.path.join(build, "stintd"), "--state", state, "--doctor"],
@@ -220,6 +257,7 @@ def main():
     daemon = copy_and_restore(claims, build, os.path.join(claims.folder, "copy"))
     damage(claims, build, daemon)
     looking(claims, build, os.path.join(claims.folder, "look"))
+    cut_copy(claims, build, os.path.join(claims.folder, "cut"))
     return claims.end()
 
 

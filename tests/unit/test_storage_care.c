@@ -7,11 +7,14 @@
 #include "tests/lib/suite.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define PATH_BYTES 128
 
@@ -233,6 +236,97 @@ START_TEST(a_backup_that_is_given_up_leaves_nothing)
 }
 END_TEST
 
+/* What a daemon leaves that is killed in the middle of a copy; returns the copy's descriptor.
+ */
+static int cut_copy(struct store *store, const char *path)
+{
+    char partial[PATH_BYTES + 16], aside[PATH_BYTES];
+    struct store_backup *backup;
+
+    snprintf(partial, sizeof partial, "%s.partial", path);
+    path_of(aside, "aside");
+    ck_assert_int_eq(store_backup_open(store, path, &backup), 0);
+    ck_assert_int_eq(store_backup_step(backup, 10), 1);
+    ck_assert_int_eq(link(partial, aside), 0);
+    store_backup_close(backup);
+    ck_assert_int_eq(rename(aside, partial), 0);
+    return open(partial, O_RDWR | O_CLOEXEC);
+}
+
+static int copy_answer(struct store *store, const char *path)
+{
+    struct store_backup *backup;
+    int r = store_backup_open(store, path, &backup);
+
+    if (r < 0)
+        return r;
+    while ((r = store_backup_step(backup, 1000)) == 1)
+        ;
+    store_backup_close(backup);
+    return r;
+}
+
+START_TEST(a_copy_that_was_cut_off_gives_way_to_the_next)
+{
+    char path[PATH_BYTES];
+
+    stored_dir_make(dir);
+
+    struct store *store = stored_open(dir);
+
+    ck_assert_int_eq(stored_insert_many(store, 1, 2000), 0);
+    path_of(path, "copy");
+
+    int fd = cut_copy(store, path);
+
+    ck_assert_int_eq(flock(fd, LOCK_EX | LOCK_NB), 0);
+    ck_assert_int_eq(copy_answer(store, path), -EBUSY); /* as if its daemon were alive */
+    ck_assert_int_ge(size_of("copy.partial"), 0);
+    close(fd);
+    ck_assert_int_eq(copy_answer(store, path), 0);
+    ck_assert_int_eq(size_of("copy.partial"), -1);
+    ck_assert_int_eq(raw_ask("copy", "SELECT count(*) FROM job"), 2000);
+    store_close(store);
+    stored_dir_remove(dir);
+}
+END_TEST
+
+START_TEST(what_is_no_copy_of_ours_is_left_alone)
+{
+    static const char text[] =
+        "a letter to my mother, of more than a hundred bytes, so that it is "
+        "as long as the header of a database";
+    char path[PATH_BYTES], partial[PATH_BYTES];
+
+    stored_dir_make(dir);
+
+    struct store *store = stored_open(dir);
+
+    path_of(path, "copy");
+    path_of(partial, "copy.partial");
+
+    FILE *f = fopen(partial, "w");
+
+    fputs(text, f);
+    fclose(f);
+    ck_assert_int_eq(copy_answer(store, path), -EEXIST);
+    ck_assert_int_eq(size_of("copy.partial"), sizeof text - 1);
+    ck_assert_int_eq(unlink(partial), 0);
+    raw("copy.partial", "CREATE TABLE diary(day, text)");
+    ck_assert_int_eq(copy_answer(store, path), -EEXIST);
+    ck_assert_int_eq(unlink(partial), 0);
+    ck_assert_int_eq(symlink("stint.db", partial), 0);
+    ck_assert_int_eq(copy_answer(store, path), -EEXIST);
+    ck_assert_int_eq(unlink(partial), 0);
+    ck_assert_int_eq(mkfifo(partial, 0600), 0);
+    ck_assert_int_eq(copy_answer(store, path), -EEXIST);
+    ck_assert_int_eq(unlink(partial), 0);
+    ck_assert_int_eq(copy_answer(store, path), 0);
+    store_close(store);
+    stored_dir_remove(dir);
+}
+END_TEST
+
 /* A small store that was not closed is read through; this one has a page of noise. */
 START_TEST(damage_after_a_crash_is_found)
 {
@@ -319,6 +413,7 @@ int main(void)
                       a_state_that_does_not_exist_is_an_error_and_no_job,
                       a_backup_made_between_commits_is_the_store_at_its_last_step,
                       a_backup_opens_as_a_store, a_backup_that_is_given_up_leaves_nothing,
-                      damage_after_a_crash_is_found,
+                      a_copy_that_was_cut_off_gives_way_to_the_next,
+                      what_is_no_copy_of_ours_is_left_alone, damage_after_a_crash_is_found,
                       looking_changes_nothing_whatever_the_version);
 }
