@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
@@ -18,7 +21,15 @@
 #define MADV_POPULATE_READ 22
 #endif
 
+#ifndef SYS_process_madvise
+#define SYS_process_madvise 440
+#endif
+#ifndef PIDFD_SELF
+#define PIDFD_SELF (-10000)
+#endif
+
 #define SLAB_BYTES (UINT64_C(4) << 20)
+#define SLAB_STACKS_MAX 256
 #define COLOURS 16
 #define COLOUR_BYTES 64
 #define CANARY_WORDS 8
@@ -26,6 +37,8 @@
 #define MAPS_DEFAULT 65530
 #define MAPS_RESERVE 4096
 #define TRIM_AT_ONCE 64
+
+_Static_assert(SLAB_BYTES / (16384 + STACK_GUARD_BYTES) <= SLAB_STACKS_MAX, "all in one call");
 
 struct slab {
     struct slab *next;
@@ -35,12 +48,12 @@ struct slab {
 /* Stacks that lie in no processor's cache. Those below `untouched` have not been taken since
  * the period began; those below `trimmed` have no pages. */
 struct store {
-    _Atomic uint32_t lock; /* guards all below */
+    _Atomic uint32_t lock; /* guards all below; len is also read without it */
     char **stacks;
-    size_t len, cap, untouched, trimmed;
-    char *fresh, *fresh_end; /* of the youngest slab: never used yet */
+    _Atomic size_t len;
+    size_t cap, untouched, trimmed;
     struct slab *slabs;
-    uint64_t made;
+    _Atomic uint64_t made; /* without the lock */
 };
 
 static struct store stores[STACK_CLASSES];
@@ -84,10 +97,14 @@ uint64_t stack_canaries(void)
 }
 
 /* Emulators answer 0 to advice that they do not know. A guard cannot be filled in. */
+static bool page_is_shut(char *page)
+{
+    return madvise(page, STACK_GUARD_BYTES, MADV_POPULATE_READ) < 0;
+}
+
 static bool guard_holds(char *page)
 {
-    return madvise(page, STACK_GUARD_BYTES, MADV_GUARD_INSTALL) == 0 &&
-           madvise(page, STACK_GUARD_BYTES, MADV_POPULATE_READ) < 0;
+    return madvise(page, STACK_GUARD_BYTES, MADV_GUARD_INSTALL) == 0 && page_is_shut(page);
 }
 
 /* Which guard this kernel offers. page is the guard of the first stack ever made. */
@@ -114,8 +131,6 @@ static char *canary_write(char *stack)
 
 static char *guard_set(char *stack)
 {
-    if (atomic_load(&guard_mode) == 0)
-        guard_probe(stack);
     if (atomic_load(&guard_mode) == STACK_GUARDS_LIGHT + 1 &&
         madvise(stack, STACK_GUARD_BYTES, MADV_GUARD_INSTALL) == 0)
         return stack;
@@ -123,6 +138,23 @@ static char *guard_set(char *stack)
         mprotect(stack, STACK_GUARD_BYTES, PROT_NONE) == 0)
         return stack;
     return canary_write(stack);
+}
+
+/* All guards of a slab in one call, which is a fifth of what they cost one by one. false: they
+ * are to be set one by one, as some may be already. */
+static bool guard_all(char *stack, unsigned count, size_t bytes)
+{
+    struct iovec guards[SLAB_STACKS_MAX];
+
+    if (atomic_load(&guard_mode) == 0)
+        guard_probe(stack);
+    if (atomic_load(&guard_mode) != STACK_GUARDS_LIGHT + 1)
+        return false;
+    for (unsigned i = 0; i < count; i++)
+        guards[i] = (struct iovec){stack + i * bytes, STACK_GUARD_BYTES};
+    return syscall(SYS_process_madvise, PIDFD_SELF, guards, count, MADV_GUARD_INSTALL, 0) ==
+               (long)count * STACK_GUARD_BYTES &&
+           page_is_shut(guards[count - 1].iov_base);
 }
 
 SANITIZER_LOCAL bool stack_canary_is_whole(const char *stack)
@@ -135,58 +167,68 @@ SANITIZER_LOCAL bool stack_canary_is_whole(const char *stack)
     return true;
 }
 
-static int slab_new(struct store *s)
+/* Mapped and known to the tools; NULL without memory. */
+static char *slab_new(struct store *s)
 {
     struct slab *slab = malloc(sizeof *slab);
 
     if (slab == NULL)
-        return -ENOMEM;
+        return NULL;
     slab->base = mmap(NULL, SLAB_BYTES, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
     if (slab->base == MAP_FAILED) {
         free(slab);
-        return -ENOMEM;
+        return NULL;
     }
     /* A huge page would turn a stack that uses 8 KiB into 2 MiB. */
     madvise(slab->base, SLAB_BYTES, MADV_NOHUGEPAGE);
     sanitizer_slab_add(slab->base, SLAB_BYTES);
+    char *base = slab->base;
+    spin_lock(&s->lock);
     slab->next = s->slabs;
     s->slabs = slab;
-    s->fresh = slab->base;
-    s->fresh_end = slab->base + SLAB_BYTES;
-    return 0;
+    spin_unlock(&s->lock);
+    return base;
 }
 
-/* Under the store's lock. */
-static char *fresh_stack(struct store *s, unsigned class)
+/* One that was never used, of the cache's own slab. */
+static char *fresh_stack(struct stack_cache *cache, unsigned class)
 {
-    size_t size = stack_bytes(class);
+    struct stack_fresh *fresh = &cache->fresh[class];
+    size_t bytes = stack_bytes(class);
 
-    if ((size_t)(s->fresh_end - s->fresh) < size && slab_new(s) < 0)
-        return NULL;
-
-    char *stack = s->fresh;
-    s->fresh += size;
-    s->made++;
-    sanitizer_stack_born(stack + STACK_GUARD_BYTES, size - STACK_GUARD_BYTES);
-    return guard_set(stack);
+    if (fresh->left == 0) {
+        char *base = slab_new(&stores[class]);
+        if (base == NULL)
+            return NULL;
+        fresh->next = base;
+        fresh->left = (unsigned)(SLAB_BYTES / bytes);
+        fresh->guarded = guard_all(base, fresh->left, bytes);
+    }
+    char *stack = fresh->next;
+    fresh->next += bytes;
+    fresh->left--;
+    atomic_fetch_add_explicit(&stores[class].made, 1, memory_order_relaxed);
+    sanitizer_stack_born(stack + STACK_GUARD_BYTES, bytes - STACK_GUARD_BYTES);
+    return fresh->guarded ? stack : guard_set(stack);
 }
 
-/* Fills ret with up to max stored stacks, or one fresh one. */
-static unsigned store_take(unsigned class, char **ret, unsigned max)
+/* Fills ret with up to max stored stacks. */
+static unsigned store_take(struct store *s, char **ret, unsigned max)
 {
-    struct store *s = &stores[class];
     unsigned n = 0;
 
+    if (get_relaxed(&s->len) == 0)
+        return 0;
     spin_lock(&s->lock);
-    while (n < max && s->len > 0)
-        ret[n++] = s->stacks[--s->len];
-    if (s->untouched > s->len)
-        s->untouched = s->len;
-    if (s->trimmed > s->len)
-        s->trimmed = s->len;
-    if (n == 0 && (ret[0] = fresh_stack(s, class)) != NULL)
-        n = 1;
+    size_t len = get_relaxed(&s->len);
+    while (n < max && len > 0)
+        ret[n++] = s->stacks[--len];
+    set_relaxed(&s->len, len);
+    if (s->untouched > len)
+        s->untouched = len;
+    if (s->trimmed > len)
+        s->trimmed = len;
     spin_unlock(&s->lock);
     return n;
 }
@@ -194,7 +236,9 @@ static unsigned store_take(unsigned class, char **ret, unsigned max)
 /* Under the store's lock. Without memory for the list the stack is lost until the end. */
 static void store_put(struct store *s, char *stack)
 {
-    if (s->len == s->cap) {
+    size_t len = get_relaxed(&s->len);
+
+    if (len == s->cap) {
         size_t cap = s->cap == 0 ? 256 : s->cap * 2;
         char **stacks = realloc(s->stacks, cap * sizeof *stacks);
         if (stacks == NULL)
@@ -202,7 +246,8 @@ static void store_put(struct store *s, char *stack)
         s->stacks = stacks;
         s->cap = cap;
     }
-    s->stacks[s->len++] = stack;
+    s->stacks[len] = stack;
+    set_relaxed(&s->len, len + 1);
 }
 
 static unsigned cache_len(const struct stack_cache *cache, unsigned class)
@@ -255,9 +300,9 @@ char *stack_get(struct stack_cache *cache, unsigned class)
         return stack;
 
     char *taken[STACK_CACHE_MAX / 2];
-    unsigned n = store_take(class, taken, STACK_CACHE_MAX / 2);
+    unsigned n = store_take(&stores[class], taken, STACK_CACHE_MAX / 2);
     if (n == 0)
-        return NULL;
+        return fresh_stack(cache, class);
     while (n > 1)
         cache_push(cache, class, taken[--n]);
     return taken[0];
@@ -280,10 +325,8 @@ void stack_counts(uint64_t *ret_made, uint64_t *ret_stored)
 {
     *ret_made = *ret_stored = 0;
     for (unsigned i = 0; i < STACK_CLASSES; i++) {
-        spin_lock(&stores[i].lock);
-        *ret_made += stores[i].made;
-        *ret_stored += stores[i].len;
-        spin_unlock(&stores[i].lock);
+        *ret_made += get_relaxed(&stores[i].made);
+        *ret_stored += get_relaxed(&stores[i].len);
     }
 }
 
@@ -296,7 +339,7 @@ static bool store_trim(struct store *s, unsigned class, bool new_period)
         madvise(stack_base(s->stacks[s->trimmed++]) + STACK_GUARD_BYTES,
                 stack_bytes(class) - STACK_GUARD_BYTES, MADV_DONTNEED);
     if (new_period && s->trimmed >= end)
-        s->untouched = s->len;
+        s->untouched = get_relaxed(&s->len);
     return s->trimmed < s->untouched;
 }
 

@@ -5,9 +5,10 @@
  * makes the distance an odd number of pages, for the caches of translations; and a top is
  * shifted by a few lines, another number for each neighbour, for those of data.
  *
- * Three ways to guard, found out once: MADV_GUARD_INSTALL (Linux 6.13; costs no mapping),
- * mprotect (costs two mappings a stack, so it ends at half of vm.max_map_count), and past that
- * a canary of eight words that is looked at whenever the task parks. */
+ * Three ways to guard, found out once: MADV_GUARD_INSTALL (Linux 6.13; costs no mapping; those
+ * of a whole slab in one call since 6.15, unless a filter forbids process_madvise), mprotect
+ * (costs two mappings a stack, so it ends at half of vm.max_map_count), and past that a canary
+ * of eight words that is looked at whenever the task parks. */
 #ifndef SCHEDULER_STACK_H
 #define SCHEDULER_STACK_H
 
@@ -22,10 +23,19 @@
 /* Added to the pointer of a stack that has no guard but a canary. */
 #define STACK_CANARY_MARK 1
 
-/* A processor's stacks at hand, last in, first out: the hot one comes first. */
+/* What was never used yet of a slab. */
+struct stack_fresh {
+    char *next;
+    unsigned left;
+    bool guarded; /* all of them */
+};
+
+/* A processor's stacks at hand, last in, first out: the hot one comes first. Fresh ones come
+ * from a slab of its own, so that no two processors fill in the same table of pages. */
 struct stack_cache {
     char *stacks[STACK_CLASSES][STACK_CACHE_MAX];
     _Atomic unsigned len[STACK_CLASSES]; /* one writer; counted by others */
+    struct stack_fresh fresh[STACK_CLASSES];
 };
 
 /* A stack, or NULL without memory: stack_base() is its lowest byte, where the guard is. Owner

@@ -6,10 +6,15 @@
 
 #include "tests/lib/scheduled.h"
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -210,6 +215,83 @@ START_TEST(tasks_work_with_each_kind_of_guard)
 }
 END_TEST
 
+/* ---- each stack of a slab ---- */
+
+/* More than one slab has; SYS_process_madvise and MADV_GUARD_INSTALL are too new for names. */
+enum { MANY_STACKS = 300, ADVISE_MANY = 440, ADVISE_GUARD = 102 };
+
+static bool is_readable(int fd, const char *at)
+{
+    return syscall(SYS_write, fd, at, 1) == 1;
+}
+
+static void check_many_guards(void)
+{
+    struct stack_cache cache = {.len = {0}};
+    char *stacks[MANY_STACKS];
+    int ends[2];
+
+    ck_assert_int_eq(pipe(ends), 0);
+    for (unsigned i = 0; i < MANY_STACKS; i++) {
+        stacks[i] = stack_get(&cache, STACK_SMALL);
+        ck_assert_ptr_nonnull(stacks[i]);
+        ck_assert(!stack_has_canary(stacks[i]));
+    }
+    for (unsigned i = 0; i < MANY_STACKS; i++) {
+        char *end = stacks[i] + STACK_GUARD_BYTES;
+        ck_assert_msg(!is_readable(ends[1], stacks[i]), "stack %u has no guard", i);
+        ck_assert(!is_readable(ends[1], end - 1));
+        ck_assert(is_readable(ends[1], end));
+        ck_assert(is_readable(ends[1], stacks[i] + stack_bytes(STACK_SMALL) - 1));
+    }
+    close(ends[0]);
+    close(ends[1]);
+    stack_slabs_free();
+}
+
+START_TEST(each_stack_of_a_slab_has_a_guard)
+{
+    stack_guards_at_best((enum stack_guards)_i);
+    check_many_guards();
+}
+END_TEST
+
+/* From here on that call is refused, when its argument of that number is to set a guard. */
+static void forbid(uint32_t call, unsigned argument)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+                 (uint32_t)offsetof(struct seccomp_data, args[argument])),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ADVISE_GUARD, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {.len = sizeof filter / sizeof *filter, .filter = filter};
+
+    ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+    ck_assert_int_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+}
+
+START_TEST(guards_hold_where_a_filter_forbids_better_ones)
+{
+    int status;
+    pid_t child = fork();
+
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        forbid(ADVISE_MANY, 3);
+        if (_i > 0)
+            forbid(SYS_madvise, 2);
+        check_many_guards();
+        _exit(0);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+}
+END_TEST
+
 START_TEST(a_whole_canary_is_told_from_a_broken_one)
 {
     struct stack_cache cache = {.len = {0}};
@@ -241,6 +323,9 @@ int main(void)
     }
     tcase_add_loop_test(tc, tasks_work_with_each_kind_of_guard, STACK_GUARDS_LIGHT,
                         STACK_GUARDS_CANARY + 1);
+    tcase_add_loop_test(tc, each_stack_of_a_slab_has_a_guard, STACK_GUARDS_LIGHT,
+                        STACK_GUARDS_CANARY);
+    tcase_add_loop_test(tc, guards_hold_where_a_filter_forbids_better_ones, 0, 2);
     tcase_add_test(tc, a_whole_canary_is_told_from_a_broken_one);
     suite_add_tcase(s, tc);
     return scheduled_main(s);
