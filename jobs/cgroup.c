@@ -3,6 +3,7 @@
 #include "base/own.h"
 #include "jobs/cgroup_files.h"
 #include "jobs/cgroup_find.h"
+#include "jobs/cgroup_spares.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,13 +19,8 @@
 struct cgroup_root {
     int dir_fd;
     unsigned controllers;
+    struct cgroup_spares spares;
     char path[PATH_MAX];
-};
-
-struct cgroup {
-    struct cgroup_root *root;
-    int dir_fd;
-    char name[40];
 };
 
 static const struct {
@@ -242,14 +238,40 @@ int cgroup_root_open(const char *path, struct cgroup_root **ret, char *why, size
         snprintf(why, why_bytes, "%.120s: %s", path, strerror(-r));
         return r;
     }
+    cgroup_spares_open(&root->spares, !(root->controllers & CGROUP_MEMORY));
     *ret = TAKE(root);
     return 0;
 }
 
+static int discard(struct cgroup *cgroup)
+{
+    struct cgroup_root *root = cgroup->root;
+    int r = 0;
+
+    if (cgroup->watch > 0)
+        cgroup_spares_forget(&root->spares, cgroup);
+    if (cgroup->events_fd >= 0)
+        close(cgroup->events_fd);
+    if (cgroup->stat_fd >= 0)
+        close(cgroup->stat_fd);
+    if (cgroup->dir_fd >= 0)
+        close(cgroup->dir_fd);
+    /* Mostly it is bare; only a job that made cgroups of its own needs the walk. */
+    if (unlinkat(root->dir_fd, cgroup->name, AT_REMOVEDIR) < 0)
+        r = cgroup_files_each(root->dir_fd, cgroup->name, remove_one, NULL);
+    free(cgroup);
+    return r;
+}
+
 void cgroup_root_close(struct cgroup_root *root)
 {
+    bool fit;
+
     if (!root)
         return;
+    for (struct cgroup *cgroup; (cgroup = cgroup_spares_take(&root->spares, &fit));)
+        discard(cgroup);
+    cgroup_spares_close(&root->spares);
     close(root->dir_fd);
     rmdir(root->path);
     free(root);
@@ -265,26 +287,78 @@ unsigned cgroup_root_controllers(const struct cgroup_root *root)
     return root->controllers;
 }
 
+/* A spare as good as new, or NULL. */
+static struct cgroup *reuse(struct cgroup_root *root)
+{
+    bool fit = false;
+    struct cgroup *cgroup;
+
+    while ((cgroup = cgroup_spares_take(&root->spares, &fit)) && !fit)
+        discard(cgroup);
+    return cgroup;
+}
+
+static int open_files(struct cgroup *cgroup)
+{
+    cgroup->dir_fd =
+        openat(cgroup->root->dir_fd, cgroup->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (cgroup->dir_fd < 0)
+        return -errno;
+    cgroup->events_fd = openat(cgroup->dir_fd, "cgroup.events", O_RDONLY | O_CLOEXEC);
+    if (cgroup->events_fd < 0)
+        return -errno;
+    cgroup->stat_fd = openat(cgroup->dir_fd, "cpu.stat", O_RDONLY | O_CLOEXEC);
+    return cgroup->stat_fd < 0 ? -errno : 0;
+}
+
+/* The name of one that many attempts may have tells none of them. */
+static int make(struct cgroup_root *root, uint64_t job_id, uint32_t fence, bool watched,
+                struct cgroup **ret)
+{
+    struct cgroup *cgroup = calloc(1, sizeof *cgroup);
+
+    if (!cgroup)
+        return -ENOMEM;
+    cgroup->root = root;
+    cgroup->dir_fd = cgroup->events_fd = cgroup->stat_fd = -1;
+    if (watched)
+        cgroup_spares_name(&root->spares, cgroup);
+    else
+        snprintf(cgroup->name, sizeof cgroup->name, "%llu.%u", (unsigned long long)job_id,
+                 fence);
+    int r = mkdirat(root->dir_fd, cgroup->name, 0755) < 0 ? -errno : 0;
+    if (r < 0) {
+        free(cgroup);
+        return r;
+    }
+    r = open_files(cgroup);
+    if (r < 0) {
+        discard(cgroup);
+        return r;
+    }
+    if (watched)
+        cgroup_spares_watch(&root->spares, cgroup, root->path);
+    *ret = cgroup;
+    return 0;
+}
+
 int cgroup_new(struct cgroup_root *root, uint64_t job_id, uint32_t fence,
                const struct cgroup_limits *limits, struct cgroup **ret)
 {
-    OWN(free) struct cgroup *cgroup = calloc(1, sizeof *cgroup);
-    if (!cgroup)
-        return -ENOMEM;
+    bool limited = limits->memory_bytes > 0 || limits->pids > 0 || limits->cpu > 0;
+    struct cgroup *cgroup = limited ? NULL : reuse(root);
 
-    cgroup->root = root;
-    snprintf(cgroup->name, sizeof cgroup->name, "%llu.%u", (unsigned long long)job_id, fence);
-    if (mkdirat(root->dir_fd, cgroup->name, 0755) < 0)
-        return -errno;
-    cgroup->dir_fd = openat(root->dir_fd, cgroup->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int r = cgroup->dir_fd < 0 ? -errno : set_limits(cgroup->dir_fd, limits);
-    if (r < 0) {
-        if (cgroup->dir_fd >= 0)
-            close(cgroup->dir_fd);
-        unlinkat(root->dir_fd, cgroup->name, AT_REMOVEDIR);
-        return r;
+    if (!cgroup) {
+        int r = make(root, job_id, fence, !limited && root->spares.inotify_fd >= 0, &cgroup);
+        if (r == 0)
+            r = set_limits(cgroup->dir_fd, limits);
+        if (r < 0) {
+            if (cgroup)
+                discard(cgroup);
+            return r;
+        }
     }
-    *ret = TAKE(cgroup);
+    *ret = cgroup;
     return 0;
 }
 
@@ -309,7 +383,7 @@ int cgroup_kill(struct cgroup *cgroup)
 int cgroup_populated(const struct cgroup *cgroup)
 {
     uint64_t populated;
-    int r = cgroup_file_u64(cgroup->dir_fd, "cgroup.events", "populated", &populated);
+    int r = cgroup_fd_u64(cgroup->events_fd, "populated", &populated);
 
     /* Removed by somebody else: that takes an empty one. */
     if (r == -ENODEV || r == -ENOENT)
@@ -319,8 +393,11 @@ int cgroup_populated(const struct cgroup *cgroup)
 
 void cgroup_usage(const struct cgroup *cgroup, struct cgroup_usage *ret)
 {
+    uint64_t cpu_us = 0;
+
     *ret = (struct cgroup_usage){0};
-    cgroup_file_u64(cgroup->dir_fd, "cpu.stat", "usage_usec", &ret->cpu_us);
+    cgroup_fd_u64(cgroup->stat_fd, "usage_usec", &cpu_us);
+    ret->cpu_us = cpu_us > cgroup->cpu_before_us ? cpu_us - cgroup->cpu_before_us : 0;
     if (!(cgroup->root->controllers & CGROUP_MEMORY))
         return;
     cgroup_file_u64(cgroup->dir_fd, "memory.peak", NULL, &ret->memory_peak_bytes);
@@ -331,13 +408,7 @@ int cgroup_free(struct cgroup *cgroup)
 {
     if (!cgroup)
         return 0;
-
-    int r = 0;
-
-    close(cgroup->dir_fd);
-    /* Mostly it is bare; only a job that made cgroups of its own needs the walk. */
-    if (unlinkat(cgroup->root->dir_fd, cgroup->name, AT_REMOVEDIR) < 0)
-        r = cgroup_files_each(cgroup->root->dir_fd, cgroup->name, remove_one, NULL);
-    free(cgroup);
-    return r;
+    if (cgroup->watch > 0 && cgroup_spares_put(&cgroup->root->spares, cgroup))
+        return 0;
+    return discard(cgroup);
 }

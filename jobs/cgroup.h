@@ -3,14 +3,16 @@
  *
  * Words. The base is the cgroup the daemon was started in (of cgroup2, found through
  * /proc/self/mountinfo and /proc/self/cgroup: the whole of a pure system, .../unified of a
- * hybrid one). The root is ours below it, stint-<state id>; each attempt has one fresh child of
- * the root:
+ * hybrid one). The root is ours below it, stint-<state id>; each attempt has one child of the
+ * root for itself:
  *
- *     BASE/stint-0123456789abcdef/7.2      attempt with fence 2 of job 7
- *     BASE/stintd-main                     the daemon itself, where limits need it (below)
+ *     BASE/stint-0123456789abcdef/7.2            attempt with fence 2 of job 7
+ *     BASE/stint-0123456789abcdef/unlimited.3    an attempt without limits, and its next ones
+ *     BASE/stintd-main                           the daemon itself, where limits need it
+ * (below)
  *
- * Fresh, because a cgroup is spoilt by cgroup.kill: since Linux 6.18 whatever is cloned into
- * one that was ever killed dies at birth. A making and a removal cost 18 us.
+ * A cgroup is spoilt by cgroup.kill: since Linux 6.18 whatever is cloned into one that was ever
+ * killed dies at birth. One that nobody has touched is used again (cgroup_spares.h).
  *
  * Limits need controllers, and a cgroup with processes of its own may not pass controllers on
  * (the kernel's "no internal processes" rule; its true root is exempt). A systemd unit with
@@ -61,7 +63,7 @@ int cgroup_root_find(uint64_t state_id, char *ret_path, size_t path_bytes, char 
                      size_t why_bytes);
 /* Makes the root at that path. Results as above. */
 int cgroup_root_open(const char *path, struct cgroup_root **ret, char *why, size_t why_bytes);
-/* Removes the root when it is empty. NULL is harmless. */
+/* Removes the spares, and the root when it is empty then. NULL is harmless. */
 void cgroup_root_close(struct cgroup_root *root);
 const char *cgroup_root_path(const struct cgroup_root *root);
 /* Which limits can be enforced: CGROUP_… bits. */
@@ -82,7 +84,8 @@ int cgroup_kill(struct cgroup *cgroup);
 /* 1 while a process lives in it or below, 0, or a negative errno. */
 int cgroup_populated(const struct cgroup *cgroup);
 void cgroup_usage(const struct cgroup *cgroup, struct cgroup_usage *ret);
-/* Removes it with what a job made below; it must be empty of processes. NULL is harmless. */
+/* Takes one back that is empty of processes: kept for another attempt, or removed with what a
+ * job made below. NULL is harmless. */
 int cgroup_free(struct cgroup *cgroup);
 
 #endif

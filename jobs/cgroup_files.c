@@ -6,7 +6,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define PROCS_BYTES 4096 /* a read of cgroup.procs at a time */
@@ -32,26 +34,45 @@ int cgroup_file_read(int dir_fd, const char *name, char *ret, size_t ret_bytes)
     return 0;
 }
 
-int cgroup_file_u64(int dir_fd, const char *name, const char *key, uint64_t *ret)
+/* The number in "key 123"; a NULL key is not there, nor the space after it. */
+static bool number_in(const char *line, const char *key, uint64_t *ret)
+{
+    size_t skip = key ? strlen(key) : 0;
+    char *end;
+
+    if (key && (strncmp(line, key, skip) != 0 || line[skip] != ' '))
+        return false;
+    unsigned long long value = strtoull(line + skip, &end, 10);
+
+    if (end == line + skip)
+        return false;
+    *ret = value;
+    return true;
+}
+
+/* The kernel gives all of such a file at once, from its start each time. */
+int cgroup_fd_u64(int fd, const char *key, uint64_t *ret)
 {
     char text[1024];
+    ssize_t n = pread(fd, text, sizeof text - 1, 0);
 
-    int r = cgroup_file_read(dir_fd, name, text, sizeof text);
-    if (r < 0)
-        return r;
+    if (n < 0)
+        return -errno;
+    text[n] = 0;
     for (const char *line = text; *line;) {
-        unsigned long long value;
-        size_t skip = key ? strlen(key) : 0;
-
-        if ((!key || (strncmp(line, key, skip) == 0 && line[skip] == ' ')) &&
-            sscanf(line + skip, "%llu", &value) == 1) {
-            *ret = value;
+        if (number_in(line, key, ret))
             return 0;
-        }
         line = strchrnul(line, '\n');
         line += *line == '\n';
     }
     return -ENOENT;
+}
+
+int cgroup_file_u64(int dir_fd, const char *name, const char *key, uint64_t *ret)
+{
+    OWN_FD int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC);
+
+    return fd < 0 ? -errno : cgroup_fd_u64(fd, key, ret);
 }
 
 /* Those of one read; a long list is read on, since the kernel keeps our place. */

@@ -11,6 +11,8 @@ int cgroup_file_read(int dir_fd, const char *name, char *ret, size_t ret_bytes);
 /* The number after "key " in a file of such lines; with a NULL key the whole file is one. 0 or
  * -ENOENT … */
 int cgroup_file_u64(int dir_fd, const char *name, const char *key, uint64_t *ret);
+/* The same of an open one. */
+int cgroup_fd_u64(int fd, const char *key, uint64_t *ret);
 /* To every process of this very cgroup; a process that forks meanwhile may be missed. */
 int cgroup_file_signal(int dir_fd, int signal);
 /* fn for the folder and every cgroup below it, children first, to a bounded depth; the first

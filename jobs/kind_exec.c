@@ -11,7 +11,7 @@
  *              job is over when its processes are, not when the first of them is
  *     drain    the pipes are read to their end, which is near now that no writer lives; a
  *              descriptor passed to a stranger is waited for DRAIN_NS and no longer
- *     end      the zombie is reaped, the cgroup measured and removed, the child's own
+ *     end      the zombie is reaped, the cgroup measured and given back, the child's own
  *              result read, the scratch folder removed, the verdict spoken (exec_result.h)
  *
  * The main process stays a zombie until finish is over: its number names the session in which
@@ -21,7 +21,8 @@
  * closed under their feet but told (stop, net_kick), for a handle may not be used after its
  * net_close.
  *
- * E1  when run returns no process of the attempt lives, and neither cgroup nor folder is left.
+ * E1  when run returns no process of the attempt lives, and of its cgroup and folder at most
+ *     what is empty and as new is left, for another attempt.
  * E2  an attempt whose main process ended before we sent it a signal is judged by its exit
  * code, cancelled or not: what has happened is not called undone.
  *

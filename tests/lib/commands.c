@@ -63,6 +63,26 @@ static void check_no_scratch(const char *path)
     closedir(dir);
 }
 
+/* Nor are empty cgroups kept for the next attempt. */
+static void check_no_cgroup(const char *path)
+{
+    DIR *dir = opendir(path);
+
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+        OWN_BUF struct buf events = BUF_INIT;
+        char inner[900];
+
+        if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
+            continue;
+        ck_assert_msg(strncmp(entry->d_name, "unlimited.", 10) == 0, "cgroup %s is left",
+                      entry->d_name);
+        snprintf(inner, sizeof inner, "%s/%s/cgroup.events", path, entry->d_name);
+        ck_assert_int_eq(io_file_read(AT_FDCWD, inner, 4096, &events), 0);
+        ck_assert_msg(strstr(buf_str(&events), "populated 0"), "%s is not empty", inner);
+    }
+    closedir(dir);
+}
+
 void commands_check_nothing_left(struct rig *rig)
 {
     char word[64], path[600];
@@ -76,11 +96,7 @@ void commands_check_nothing_left(struct rig *rig)
     ck_assert_int_eq(errno, ECHILD);
     if (!rig->kinds->cgroups)
         return;
-    DIR *dir = opendir(cgroup_root_path(rig->kinds->cgroups));
-    for (struct dirent *entry; (entry = readdir(dir)) != NULL;)
-        ck_assert_msg(entry->d_type != DT_DIR || entry->d_name[0] == '.', "cgroup %s is left",
-                      entry->d_name);
-    closedir(dir);
+    check_no_cgroup(cgroup_root_path(rig->kinds->cgroups));
 }
 
 /* Single quotes are double ones, so that documents can be read in C. */

@@ -90,13 +90,46 @@ static pid_t start_in(struct cgroup *cgroup, const char *command, int *ret_pidfd
     return pid;
 }
 
-static void check_life(struct cgroup_root *root)
+/* Runs the command in it to its end. */
+static void run_in(struct cgroup *cgroup, const char *command)
+{
+    int pidfd, status;
+    pid_t pid = start_in(cgroup, command, &pidfd);
+
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    close(pidfd);
+    while (cgroup_populated(cgroup) > 0)
+        sched_yield();
+}
+
+static struct cgroup *unlimited(struct cgroup_root *root)
 {
     const struct cgroup_limits none = {0};
     struct cgroup *cgroup;
-    int pidfd, status;
 
     ck_assert_int_eq(cgroup_new(root, 1, 1, &none, &cgroup), 0);
+    return cgroup;
+}
+
+static ino_t number_of(const struct cgroup *cgroup)
+{
+    struct stat st;
+
+    ck_assert_int_eq(fstat(cgroup_fd(cgroup), &st), 0);
+    return st.st_ino;
+}
+
+static bool keeps_some(const struct cgroup_root *root)
+{
+    return !(cgroup_root_controllers(root) & CGROUP_MEMORY);
+}
+
+static void check_life(struct cgroup_root *root)
+{
+    struct cgroup *cgroup = unlimited(root);
+    int pidfd, status;
+
     ck_assert_int_eq(cgroup_populated(cgroup), 0);
     pid_t pid = start_in(cgroup, "sleep 1000 & setsid sleep 1000 & wait", &pidfd);
     ck_assert_int_eq(cgroup_populated(cgroup), 1);
@@ -104,7 +137,7 @@ static void check_life(struct cgroup_root *root)
     ck_assert_int_lt(cgroup_free(cgroup),
                      0); /* the folder stays; a live one is not taken down */
     ck_assert_int_eq(waitpid(pid, NULL, WNOHANG), 0);
-    ck_assert_int_eq(cgroup_new(root, 1, 1, &none, &cgroup), -EEXIST);
+    cgroup_free(unlimited(root)); /* and a spare, if any are kept */
     kill(pid, SIGKILL);
     close(pidfd);
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
@@ -132,6 +165,102 @@ static int run_life(void *arg)
 START_TEST(what_lives_in_a_root_is_killed_and_removed)
 {
     scheduled(1, run_life, NULL);
+}
+END_TEST
+
+START_TEST(an_untouched_cgroup_is_used_again_and_measured_anew)
+{
+    char path[PATH_MAX];
+    struct cgroup_root *root = open_root(path);
+    struct cgroup_usage first, second;
+
+    if (!root)
+        return;
+    struct cgroup *cgroup = unlimited(root);
+    ino_t number = number_of(cgroup);
+
+    run_in(cgroup, "i=0; while [ $i -lt 100000 ]; do i=$((i + 1)); done");
+    cgroup_usage(cgroup, &first);
+    ck_assert_int_eq(cgroup_free(cgroup), 0);
+    cgroup = unlimited(root);
+    if (keeps_some(root))
+        ck_assert_uint_eq(number_of(cgroup), number);
+    run_in(cgroup, ":");
+    cgroup_usage(cgroup, &second);
+    ck_assert_uint_gt(second.cpu_us, 0);
+    ck_assert_uint_lt(second.cpu_us, first.cpu_us / 2);
+    ck_assert_int_eq(cgroup_free(cgroup), 0);
+    cgroup_root_close(root);
+    ck_assert_int_lt(access(path, F_OK), 0);
+}
+END_TEST
+
+/* R2: commands that a job might run, in its own cgroup. */
+static const char *const touches[] = {
+    "read x <cgroup.procs || :",
+    "echo 7 >cgroup.max.depth",
+    "exec 3<cgroup.events",
+    "mkdir below",
+    "mkdir below && rmdir below",
+    "mkdir below && echo 0 >below/cgroup.procs",
+    "chmod 700 cgroup.procs",
+    "chmod 700 .",
+    "ls >/dev/null",
+};
+
+START_TEST(a_cgroup_that_its_attempt_touched_is_not_used_again)
+{
+    char path[PATH_MAX], command[PATH_MAX + 200];
+    struct cgroup_root *root = open_root(path);
+
+    if (!root)
+        return;
+    for (size_t i = 0; i < sizeof touches / sizeof *touches; i++) {
+        struct cgroup *cgroup = unlimited(root);
+        ino_t number = number_of(cgroup);
+
+        snprintf(command, sizeof command,
+                 "cd %s/$(sed -n 's,.*/,,;$p' /proc/self/cgroup) && %s", path, touches[i]);
+        run_in(cgroup, command);
+        ck_assert_int_eq(cgroup_free(cgroup), 0);
+        cgroup = unlimited(root);
+        ck_assert_msg(number_of(cgroup) != number, "%s", touches[i]);
+        ck_assert_int_eq(cgroup_free(cgroup), 0);
+    }
+    cgroup_root_close(root);
+    ck_assert_int_lt(access(path, F_OK), 0);
+}
+END_TEST
+
+START_TEST(a_cgroup_that_was_signalled_or_removed_is_not_used_again)
+{
+    char path[PATH_MAX], own[PATH_MAX], link[64];
+    struct cgroup_root *root = open_root(path);
+
+    if (!root)
+        return;
+    for (int i = 0; i < 3; i++) {
+        struct cgroup *cgroup = unlimited(root);
+        ino_t number = number_of(cgroup);
+
+        snprintf(link, sizeof link, "/proc/self/fd/%d", cgroup_fd(cgroup));
+        ssize_t n = readlink(link, own, sizeof own - 1);
+        ck_assert_int_gt(n, 0);
+        own[n] = 0;
+        if (i == 0)
+            ck_assert_int_eq(cgroup_kill(cgroup), 0);
+        if (i == 1)
+            ck_assert_int_eq(cgroup_signal(cgroup, SIGCONT), 0);
+        ck_assert_int_eq(cgroup_free(cgroup), 0);
+        if (i == 2 && keeps_some(root))
+            ck_assert_int_eq(rmdir(own), 0);
+        cgroup = unlimited(root);
+        ck_assert_uint_ne(number_of(cgroup), number);
+        run_in(cgroup, ":");
+        ck_assert_int_eq(cgroup_free(cgroup), 0);
+    }
+    cgroup_root_close(root);
+    ck_assert_int_lt(access(path, F_OK), 0);
 }
 END_TEST
 
@@ -198,6 +327,9 @@ int main(void)
 {
     return SUITE_MAIN("cgroup", the_base_is_found_on_machines_of_all_kinds,
                       what_lives_in_a_root_is_killed_and_removed,
+                      an_untouched_cgroup_is_used_again_and_measured_anew,
+                      a_cgroup_that_its_attempt_touched_is_not_used_again,
+                      a_cgroup_that_was_signalled_or_removed_is_not_used_again,
                       a_cgroup_made_anew_under_a_killed_ones_name_is_sound,
                       a_limit_without_its_controller_is_refused_and_leaves_nothing);
 }

@@ -258,7 +258,7 @@ static void run_many(struct rig *rig)
                                     : i % 4 == 2 ? "'argv':['no-such-command']"
                                                  : "'shell':'echo err >&2; exit 1'"));
         shot_end(&shot);
-        if (i == 20)
+        if (i == 23) /* whose cgroup is kept, as that of the last one */
             fds = count_fds();
     }
     /* The reaper's look at /proc holds one for a moment. */
@@ -301,6 +301,35 @@ static void run_crowd(struct rig *rig)
 START_TEST(a_crowd_at_once_kills_only_its_own)
 {
     commands_both_ways(run_crowd);
+}
+END_TEST
+
+/* One leaves a process that forks without end, the other must not notice when that is killed:
+ * neither may find the other in its cgroup. */
+static void run_stragglers(struct rig *rig)
+{
+    for (unsigned i = 0; i < 30; i++) {
+        struct shot wild, calm;
+
+        shot_start(rig, &wild,
+                   commands_document("'shell':'(while :; do (exec true); done) & exit 0'"),
+                   2000 + i, 1);
+        shot_start(rig, &calm,
+                   commands_document("'shell':'sleep 0.01; (exec true); echo calm'"), 3000 + i,
+                   1);
+        shot_wait(&wild);
+        shot_wait(&calm);
+        ck_assert_msg(wild.outcome.kind == OUTCOME_SUCCEEDED, "%s", wild.outcome.error);
+        ck_assert_msg(calm.outcome.kind == OUTCOME_SUCCEEDED, "%s", calm.outcome.error);
+        shot_end(&wild);
+        shot_end(&calm);
+    }
+    commands_check_nothing_left(rig);
+}
+
+START_TEST(a_straggler_that_forks_dies_alone)
+{
+    commands_both_ways(run_stragglers);
 }
 END_TEST
 
@@ -395,6 +424,7 @@ int main(void)
         a_cancel_at_any_moment_of_the_start_leaves_nothing,
         a_background_grandchild_neither_hangs_the_job_nor_outlives_it,
         adopted_orphans_do_not_stay_zombies, many_runs_leave_no_process_descriptor_or_cgroup,
-        a_crowd_at_once_kills_only_its_own, what_a_killed_daemon_left_is_ended_by_the_next,
+        a_straggler_that_forks_dies_alone, a_crowd_at_once_kills_only_its_own,
+        what_a_killed_daemon_left_is_ended_by_the_next,
         the_jobs_of_another_state_folder_are_left_alone);
 }
