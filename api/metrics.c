@@ -130,7 +130,7 @@ static void put_latency_of_tasks(struct buf *b)
         all.latency_total_ns += one.latency_total_ns;
     }
     put_head(b, "task_latency_seconds", "histogram",
-             "From runnable to running, of about one task in 64.");
+             "From runnable to running, of about one task in 512.");
     for (unsigned k = 0; k < SCHEDULER_LATENCY_BUCKETS; k++) {
         below += all.latency[k];
         if (k + 1 < SCHEDULER_LATENCY_BUCKETS)

@@ -21,7 +21,7 @@ struct scheduler_processor_stats {
     uint64_t runs, steals, steal_attempts, parks, yields, handoffs, overflows, polls,
         timers_fired, retakes, blocking_calls;
     uint64_t run_queue_len;
-    /* Of about one task in 64, those made runnable by other threads all. */
+    /* Of about one task in 512, those made runnable by other threads all. */
     uint64_t latency[SCHEDULER_LATENCY_BUCKETS];
     uint64_t latency_total_ns, latency_count;
 };

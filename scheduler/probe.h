@@ -3,7 +3,7 @@
  *
  *     USDT       a nop, for perf and bpftrace: provider "stint" (where sys/sdt.h is installed)
  *     trace      one predicted branch while nobody traces (trace.c)
- *     latency    from runnable to running, of about one task in 64: the clock is asked only
+ *     latency    from runnable to running, of about one task in 512: the clock is asked only
  *                then, and the others cost one test of a number that is at hand anyway
  *
  * A probe never parks, and changes nothing that the scheduler reads. */
@@ -27,7 +27,7 @@
 #define PROBE(name, a, b) ((void)(a), (void)(b))
 #endif
 
-#define LATENCY_EVERY 64 /* a power of two */
+#define LATENCY_EVERY 512 /* a power of two */
 
 /* A processor's runs are a number that changes with each task: a clock for sampling. */
 static inline void latency_begin(const struct processor *p, struct task *t)
