@@ -58,7 +58,7 @@ int processors_start(unsigned count)
     for (unsigned i = 0; i < count; i++) {
         struct processor *p = &sched.processors[i];
         *p = (struct processor){.index = i};
-        runq_init(&p->runq);
+        runq_init(&p->runq, count == 1);
         timers_init(&p->timers);
     }
     sched.count = count;

@@ -3,8 +3,9 @@
 #include "scheduler/core.h"
 #include "scheduler/wait.h"
 
-void runq_init(struct runq *q)
+void runq_init(struct runq *q, bool alone)
 {
+    q->alone = alone;
     atomic_init(&q->head, 0);
     atomic_init(&q->tail, 0);
     atomic_init(&q->next, NULL);
@@ -24,8 +25,7 @@ struct task *runq_pop_last(struct runq *q)
             sanitizer_publish(&q->tail, tail); /* thieves took it, too */
             return NULL;
         }
-    } while (!atomic_compare_exchange_weak_explicit(
-        &q->head, &head, head + RUNQ_VERSION, memory_order_acq_rel, memory_order_acquire));
+    } while (!runq_move_head(q, &head, head + RUNQ_VERSION));
     return t;
 }
 

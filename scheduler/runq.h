@@ -16,7 +16,9 @@
  *     slot is written again only after the index has passed it or the version was raised.
  * Q4  the owner lowers tail first and raises the version after. A thief that moved head in
  *     between is seen by the owner, who looks whether the last one is still there; a thief that
- *     has not moved it yet fails; one that comes later sees the lower tail. */
+ *     has not moved it yet fails; one that comes later sees the lower tail.
+ * Q5  the queue of the only processor has no thieves: its owner takes with plain stores, where
+ *     elsewhere a locked instruction a task is a quarter of what a switch costs. */
 #ifndef SCHEDULER_RUNQ_H
 #define SCHEDULER_RUNQ_H
 
@@ -39,10 +41,12 @@ struct runq {
     _Alignas(128) _Atomic uint64_t head;
     _Alignas(128) _Atomic uint64_t tail;
     struct task *_Atomic next;
+    bool alone; /* see Q5 */
     struct task *_Atomic slots[RUNQ_SLOTS];
 };
 
-void runq_init(struct runq *q);
+/* alone: no other processor takes from it. */
+void runq_init(struct runq *q, bool alone);
 
 #define RUNQ_VERSION (UINT64_C(1) << 32)
 
@@ -72,6 +76,17 @@ static inline bool runq_push(struct runq *q, struct task *t)
     return true;
 }
 
+/* Owner only. false when a thief was faster, *head is the present one then. */
+static inline bool runq_move_head(struct runq *q, uint64_t *head, uint64_t to)
+{
+    if (q->alone) {
+        atomic_store_explicit(&q->head, to, memory_order_release);
+        return true;
+    }
+    return atomic_compare_exchange_weak_explicit(&q->head, head, to, memory_order_acq_rel,
+                                                 memory_order_acquire);
+}
+
 /* Owner only. NULL when empty. */
 static inline struct task *runq_pop(struct runq *q)
 {
@@ -81,8 +96,7 @@ static inline struct task *runq_pop(struct runq *q)
     while (runq_between(head, tail) > 0) {
         struct task *t =
             atomic_load_explicit(&q->slots[head % RUNQ_SLOTS], memory_order_relaxed);
-        if (atomic_compare_exchange_weak_explicit(&q->head, &head, runq_after(head, 1),
-                                                  memory_order_acq_rel, memory_order_acquire))
+        if (runq_move_head(q, &head, runq_after(head, 1)))
             return t;
     }
     return NULL;
@@ -117,18 +131,24 @@ struct task *runq_pop_last(struct runq *q);
  * slot, so one that is empty stays so: a plain store will do. */
 static inline struct task *runq_push_next(struct runq *q, struct task *t)
 {
-    if (atomic_load_explicit(&q->next, memory_order_relaxed) != NULL)
+    struct task *displaced = atomic_load_explicit(&q->next, memory_order_relaxed);
+
+    if (displaced != NULL && !q->alone)
         return atomic_exchange_explicit(&q->next, t, memory_order_acq_rel);
     atomic_store_explicit(&q->next, t, memory_order_release);
-    return NULL;
+    return displaced;
 }
 
 /* Any thread. */
 static inline struct task *runq_pop_next(struct runq *q)
 {
-    if (atomic_load_explicit(&q->next, memory_order_relaxed) == NULL)
-        return NULL;
-    return atomic_exchange_explicit(&q->next, NULL, memory_order_acq_rel);
+    struct task *t = atomic_load_explicit(&q->next, memory_order_relaxed);
+
+    if (t != NULL && !q->alone)
+        return atomic_exchange_explicit(&q->next, NULL, memory_order_acq_rel);
+    if (t != NULL)
+        atomic_store_explicit(&q->next, NULL, memory_order_relaxed);
+    return t;
 }
 
 /* Owner only: half of a full ring, but at most RUNQ_BATCH from its front, goes into ret. */

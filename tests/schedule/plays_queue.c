@@ -22,9 +22,9 @@ static void take(struct task *t)
 
 static void queue_begin(void)
 {
-    runq_init(&queue.own);
+    runq_init(&queue.own, false);
     for (unsigned i = 0; i < THIEVES; i++)
-        runq_init(&queue.stolen[i]);
+        runq_init(&queue.stolen[i], false);
     queue.global = (struct global_queue){.len = 0};
     for (unsigned i = 0; i < ITEMS; i++)
         queue.taken[i] = 0;

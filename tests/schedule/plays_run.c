@@ -166,7 +166,7 @@ static void run_begin(void)
 {
     memset(&stage, 0, sizeof stage);
     for (unsigned i = 0; i < THREADS; i++) {
-        runq_init(&stage.processors[i].runq);
+        runq_init(&stage.processors[i].runq, false);
         stage.threads[i].processor = &stage.processors[i];
         stage.threads[i].error = &no_errno;
         control_start(run_thread, &stage.threads[i]);

@@ -24,7 +24,7 @@ static struct runq *make_runq(void)
     struct runq *q = aligned_alloc(128, sizeof *q);
 
     ck_assert_ptr_nonnull(q);
-    runq_init(q);
+    runq_init(q, false);
     return q;
 }
 
@@ -40,6 +40,32 @@ START_TEST(a_queue_gives_in_the_order_it_took)
         ck_assert(!runq_push(q, &tasks[RUNQ_SLOTS]));
         for (unsigned i = 0; i < RUNQ_SLOTS; i++)
             ck_assert_uint_eq(runq_pop(q)->id, i);
+    }
+    free(q);
+    free(tasks);
+}
+END_TEST
+
+START_TEST(a_queue_without_thieves_gives_the_same)
+{
+    struct task *tasks = make_tasks(RUNQ_SLOTS + 1);
+    struct runq *q = make_runq();
+
+    runq_init(q, true);
+    for (unsigned round = 0; round < 3; round++) {
+        ck_assert_ptr_null(runq_pop_next(q));
+        ck_assert_ptr_null(runq_push_next(q, &tasks[0]));
+        ck_assert_ptr_eq(runq_push_next(q, &tasks[RUNQ_SLOTS]), &tasks[0]);
+        for (unsigned i = 0; i < RUNQ_SLOTS; i++)
+            ck_assert(runq_push(q, &tasks[i]));
+        ck_assert(!runq_push(q, &tasks[RUNQ_SLOTS]));
+        ck_assert_ptr_eq(runq_pop_next(q), &tasks[RUNQ_SLOTS]);
+        ck_assert_ptr_eq(runq_pop_last(q), &tasks[RUNQ_SLOTS - 1]);
+        for (unsigned i = 0; i < RUNQ_SLOTS - 1; i++)
+            ck_assert_ptr_eq(runq_pop(q), &tasks[i]);
+        ck_assert_ptr_null(runq_pop(q));
+        ck_assert_ptr_null(runq_pop_last(q));
+        ck_assert_uint_eq(runq_len(q), 0);
     }
     free(q);
     free(tasks);
@@ -225,6 +251,7 @@ int main(void)
 
     tcase_set_timeout(tc, 120);
     tcase_add_test(tc, a_queue_gives_in_the_order_it_took);
+    tcase_add_test(tc, a_queue_without_thieves_gives_the_same);
     tcase_add_test(tc, a_queue_spills_its_older_half_up_to_a_batch);
     tcase_add_test(tc, a_thief_takes_no_more_than_a_batch);
     tcase_add_test(tc, a_thief_takes_half_and_leaves_half);
