@@ -270,7 +270,7 @@ void task_leave(struct task *t, task_commit_fn commit, void *arg);
 /* group.c */
 /* Makes t the member of a group without an owner, before anything runs. */
 void group_root(struct group *g, struct task *t);
-/* The last of t, on the scheduler's stack: leaves its group and is freed. */
+/* t has returned: leaves its group. Between two tasks. */
 void group_member_ended(struct processor *p, struct task *t, int result);
 /* Cancels the group with reason, which becomes its result unless it has one. */
 void group_fail(struct group *g, int reason);

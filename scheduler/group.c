@@ -272,15 +272,10 @@ static void leave(struct group *g, struct task *t, int result)
 
 void group_member_ended(struct processor *p, struct task *t, int result)
 {
-    bool root = t == sched.root;
-
     count_add(&p->counters.ended, 1);
-    if (root)
+    if (t == sched.root)
         sched.root_result = result;
     leave(t->group, t, result);
-    task_free(p, t);
-    if (root)
-        threads_stop();
 }
 
 static int result_of(const struct group *g)

@@ -21,9 +21,11 @@
  *     is come by at least every PICK_TICK picks.
  * R3  between leaving and arriving thread.task is NULL, as in the loop: nothing is taken from
  *     who stands between two tasks (H1).
- * R4  only who has a stack is switched to directly, and only by who keeps its own. One that
- *     begins has yet to be given a stack, and rounds as the loop does, not as whoever
- *     leaves; one that ends gives its stack back, mostly to one that begins.
+ * R4  only who has a stack is switched to directly, and only by who keeps its own.
+ * R5  one that ends leaves its stack to who comes next, when that one has yet to begin, on a
+ *     stack of that size, and nothing else is due (R2): it goes on there with no switch and no
+ *     loop. Nobody else saw the stack meanwhile. It rounds as the loop does, where all others
+ *     begin, and not as who was there before.
  *
  * (Play: tests/schedule; to commit before the switch lets two threads onto one stack there.
  * Model: tests/model/take.pml; to go on though asked lets two threads into one processor.)
@@ -84,15 +86,21 @@ static void commit_left(struct thread *m)
 
 /* ---- from task to task ---- */
 
-/* Who runs next, NULL when the loop is to see to that. */
-static struct task *successor(struct thread *m)
+/* From here on nobody takes the processor, R3; false: the loop is to answer the monitor. */
+static bool leaves_unasked(struct thread *m)
 {
     set_relaxed(&m->task, NULL);
     atomic_signal_fence(memory_order_seq_cst);
-    struct processor *p = get_relaxed(&m->processor);
-    if (get_relaxed(&m->asked) != ASKED_NOTHING || p == NULL)
+    return get_relaxed(&m->asked) == ASKED_NOTHING && get_relaxed(&m->processor) != NULL;
+}
+
+/* Who runs next, NULL when the loop is to see to that. */
+static struct task *successor(struct thread *m)
+{
+    if (!leaves_unasked(m))
         return NULL;
 
+    struct processor *p = get_relaxed(&m->processor);
     struct task *t = pick_at_hand(m, p);
     set_relaxed(&m->chosen, t);
     if (t == NULL || get_relaxed(&t->stack) == NULL)
@@ -101,16 +109,31 @@ static struct task *successor(struct thread *m)
     return t;
 }
 
+/* t goes on, without the loop. */
+static void start(struct thread *m, struct task *t)
+{
+    sanitizer_left();
+    atomic_store_explicit(&m->task, t, memory_order_release); /* H1: no use of p after it */
+    errno_restore(m, t);
+}
+
 /* On the stack of t, perhaps on another thread than the one it left. */
 static void arrive(struct thread *m, struct task *t)
 {
-    if (get_relaxed(&m->left) != NULL) {
-        commit_left(m);
-        set_relaxed(&m->chosen, NULL);
-        sanitizer_left();
-        atomic_store_explicit(&m->task, t, memory_order_release); /* H1: no use of p after it */
+    if (get_relaxed(&m->left) == NULL) {
+        errno_restore(m, t);
+        return;
     }
-    errno_restore(m, t);
+    commit_left(m);
+    set_relaxed(&m->chosen, NULL);
+    start(m, t);
+}
+
+static void on_leaving(struct thread *m, struct task *t, task_commit_fn commit, void *arg)
+{
+    set_relaxed(&m->left, t);
+    set_relaxed(&m->commit, commit);
+    set_relaxed(&m->commit_arg, arg);
 }
 
 void task_leave(struct task *t, task_commit_fn commit, void *arg)
@@ -122,9 +145,7 @@ void task_leave(struct task *t, task_commit_fn commit, void *arg)
     t->budget = TASK_BUDGET;
     sanitizer_leave(&m->sanitizer);
     errno_save(m, t);
-    set_relaxed(&m->left, t);
-    set_relaxed(&m->commit, commit);
-    set_relaxed(&m->commit_arg, arg);
+    on_leaving(m, t, commit, arg);
     struct task *next = successor(m);
     sanitizer_jump(&t->sanitizer, next != NULL ? &next->sanitizer : &m->sanitizer, false);
     if (next != NULL)
@@ -139,18 +160,76 @@ void task_leave(struct task *t, task_commit_fn commit, void *arg)
 
 /* ---- its beginning and its end ---- */
 
-static bool commit_end(struct thread *m, struct task *t, void *arg)
+/* Without its stack, which may still be stood on. */
+static void end(struct thread *m, struct task *t, int result)
+{
+    inside_end(m); /* it began in task_entry */
+    if (!stack_is_whole(get_relaxed(&t->stack)))
+        overflow_end(t);
+    group_member_ended(get_relaxed(&m->processor), t, result);
+}
+
+static char *disown(struct task *t)
+{
+    char *stack = get_relaxed(&t->stack);
+
+    sanitizer_give(stack_base(stack));
+    set_relaxed(&t->stack, NULL);
+    return stack;
+}
+
+static void own(struct task *t, char *stack)
+{
+    size_t size = stack_bytes(t->stack_class);
+
+    sanitizer_stack(&t->sanitizer, stack_base(stack) + STACK_GUARD_BYTES,
+                    size - STACK_GUARD_BYTES);
+    set_relaxed(&t->stack, stack);
+}
+
+static bool commit_stack(struct thread *m, struct task *t, void *arg)
 {
     struct processor *p = get_relaxed(&m->processor);
 
-    inside_end(m); /* it began on the stack that is put away now */
-    if (!stack_is_whole(get_relaxed(&t->stack)))
-        overflow_end(t);
-    sanitizer_give(stack_base(get_relaxed(&t->stack)));
-    stack_put(&p->stacks, t->stack_class, get_relaxed(&t->stack));
-    set_relaxed(&t->stack, NULL);
-    group_member_ended(p, t, (int)(intptr_t)arg);
+    (void)arg;
+    stack_put(&p->stacks, t->stack_class, disown(t));
+    task_free(p, t);
     return false;
+}
+
+static bool commit_end(struct thread *m, struct task *t, void *arg)
+{
+    bool root = t == sched.root;
+
+    end(m, t, (int)(intptr_t)arg);
+    commit_stack(m, t, NULL);
+    if (root)
+        threads_stop();
+    return false;
+}
+
+/* Who begins on the stack of t, which is over, R5; NULL when the loop is to see to both. */
+static struct task *heir(struct thread *m, struct task *t, int result)
+{
+    on_leaving(m, t, commit_end, (void *)(intptr_t)result);
+    if (!leaves_unasked(m) || t == sched.root)
+        return NULL;
+    end(m, t, result);
+    on_leaving(m, t, commit_stack, NULL);
+
+    struct processor *p = get_relaxed(&m->processor);
+    struct task *next = pick_at_hand(m, p);
+    if (next == NULL || get_relaxed(&next->stack) != NULL ||
+        next->stack_class != t->stack_class) {
+        set_relaxed(&m->chosen, next);
+        return NULL;
+    }
+    set_relaxed(&m->left, NULL);
+    own(next, disown(t));
+    task_free(p, t);
+    begin(m, p, next);
+    switch_control(m->sp);
+    return next;
 }
 
 /* It never returns, so TSan must not note that it was called: its fiber is used again. */
@@ -160,22 +239,24 @@ SANITIZER_LOCAL static void task_entry(void *arg)
     struct thread *m = get_relaxed(&t->thread);
 
     sanitizer_arrived(&t->sanitizer);
-    sanitizer_enter(&m->sanitizer, &t->sanitizer);
-    sanitizer_take(t);
-    sanitizer_take(stack_base(get_relaxed(&t->stack)));
-    int result = t->fn(t->arg);
-    assert_always(list_is_empty(&t->groups_open)); /* a frame ended with a group open */
-    assert_always(t->shields == 0);
+    for (struct task *next = t; next != NULL;) {
+        t = next;
+        sanitizer_enter(&m->sanitizer, &t->sanitizer);
+        sanitizer_take(t);
+        sanitizer_take(stack_base(get_relaxed(&t->stack)));
+        int result = t->fn(t->arg);
+        assert_always(list_is_empty(&t->groups_open)); /* a frame ended with a group open */
+        assert_always(t->shields == 0);
 
-    m = inside_begin_surely();
-    probe_stop(t, "end");
-    set_relaxed(&m->left, t);
-    set_relaxed(&m->commit, commit_end);
-    set_relaxed(&m->commit_arg, (void *)(intptr_t)result);
-    void *sp = m->sp;
-    sanitizer_leave(&m->sanitizer);
+        m = inside_begin_surely();
+        probe_stop(t, "end");
+        sanitizer_leave(&m->sanitizer);
+        next = heir(m, t, result);
+        if (next != NULL)
+            start(m, next);
+    }
     sanitizer_jump(&t->sanitizer, &m->sanitizer, true);
-    switch_context(&t->sp, sp);
+    switch_context(&t->sp, m->sp);
     err_broken("an ended task ran again", __FILE__, __LINE__);
 }
 
@@ -186,11 +267,7 @@ static int bind(struct processor *p, struct task *t)
 
     if (stack == NULL)
         return -EAGAIN;
-
-    size_t size = stack_bytes(t->stack_class);
-    sanitizer_stack(&t->sanitizer, stack_base(stack) + STACK_GUARD_BYTES,
-                    size - STACK_GUARD_BYTES);
-    set_relaxed(&t->stack, stack);
+    own(t, stack);
     t->sp = switch_prepare(stack_top(stack, t->stack_class), task_entry, t);
     return 0;
 }

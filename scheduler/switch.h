@@ -13,5 +13,7 @@ void switch_alike(void **ret_sp, void *to_sp);
 /* Lays the first frame of fn(arg) below top; the result is for switch_context. fn must not
  * return. Touches only the highest 256 bytes. */
 void *switch_prepare(void *top, void (*fn)(void *arg), void *arg);
+/* Floating point goes on as it was where sp was left. */
+void switch_control(const void *sp);
 
 #endif

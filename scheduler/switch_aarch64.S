@@ -105,6 +105,18 @@ switch_prepare:
         .cfi_endproc
         .size   switch_prepare, . - switch_prepare
 
+        .globl  switch_control
+        .type   switch_control, %function
+        .p2align 4
+switch_control:
+        .cfi_startproc
+        hint    #34
+        ldr     x9, [x0, #160]
+        msr     fpcr, x9
+        ret
+        .cfi_endproc
+        .size   switch_control, . - switch_control
+
 /* Branch targets are marked (BTI): tell the linker. */
         .section .note.gnu.property, "a"
         .p2align 3

@@ -124,4 +124,16 @@ switch_prepare:
         .cfi_endproc
         .size   switch_prepare, . - switch_prepare
 
+        .globl  switch_control
+        .type   switch_control, @function
+        .p2align 4
+switch_control:
+        .cfi_startproc
+        endbr64
+        ldmxcsr (%rdi)
+        fldcw   4(%rdi)
+        ret
+        .cfi_endproc
+        .size   switch_control, . - switch_control
+
         .section .note.GNU-stack, "", @progbits

@@ -53,7 +53,7 @@ searches() {
 
     echo "holds take_leaves_one_user_of_a_processor take.pml"
     for mutant in NO_BARRIER NO_LOOK NO_TASK LOOK_FIRST NO_HOLDER BLIND_TAKE BLIND_KEEP UNASKED \
-        DIRECT_UNASKED LATE_CLEAR; do
+        DIRECT_UNASKED END_UNASKED LATE_CLEAR; do
         echo "breaks take_$mutant take.pml -D$mutant"
     done
 

@@ -20,6 +20,7 @@
  *   BLIND_KEEP   the thread keeps its processor by a store
  *   UNASKED      the thread does not look whether it was asked
  *   DIRECT_UNASKED  it does not look when it goes from one task to the next
+ *   END_UNASKED  nor when one ends and the next begins on its stack
  *   LATE_CLEAR   who comes back clears the question after it has a processor */
 #define HOG 0
 #define OTHER 1
@@ -136,6 +137,21 @@ proctype Hog() {
           :: else -> answer(); /* the loop */
              atomic { locked -> asked = NOTHING };
              if :: has -> skip :: else -> come_back() fi
+          fi;
+          buffer ! TASK, true
+       :: surely(); /* it ends, and the next begins on its stack (run.c): the same */
+          buffer ! TASK, false;
+#ifndef END_UNASKED
+          seen = asked;
+#else
+          seen = NOTHING;
+#endif
+          if
+          :: seen == NOTHING -> inside_end(); enters(HOG); leaves()
+          :: else -> answer(); /* the loop, where it ends */
+             atomic { locked -> asked = NOTHING };
+             inside_end();
+             enters(HOG); leaves()
           fi;
           buffer ! TASK, true
        :: surely();

@@ -194,6 +194,7 @@ static void run_task(void *arg)
     control_check(list_is_empty(&t->groups_open), "every group was closed");
     if (t->group != NULL)
         group_member_ended(&house.processor, t, result);
+    task_free(&house.processor, t);
     house.live--;
 }
 

@@ -1,5 +1,5 @@
-/* Tasks that leave their stacks for each other's (run.c): two threads steal them back and
- * forth. */
+/* Tasks that leave their stacks for each other's (run.c), and tasks that end and leave theirs
+ * to who begins: two threads steal them back and forth. */
 #include "tests/schedule/controlled.h" /* the queues' operations are inline */
 
 #include "tests/schedule/plays.h"
@@ -13,7 +13,7 @@
 
 #include <string.h>
 
-enum { THREADS = 2, TASKS = 3, ROUNDS = 4, STACK_BYTES = 20480 };
+enum { THREADS = 2, TASKS = 4, ROUNDS = 4, STACK_BYTES = 20480 };
 
 /* As run.c is built here. */
 void played_leave(struct task *t, task_commit_fn commit, void *arg);
@@ -33,6 +33,7 @@ static struct {
     bool left[TASKS]; /* its registers are on its stack, and nobody else is */
     unsigned done[TASKS], ended;
     char *free[TASKS];
+    char *under[THREADS]; /* who is leaving it */
     unsigned free_len;
 } stage;
 
@@ -82,8 +83,12 @@ void thread_rest(struct thread *m)
 /* Last in, first out: who begins is on the stack of who ended just now. */
 char *played_stack_get(struct stack_cache *cache, unsigned class)
 {
+    char *stack = stage.free[--stage.free_len];
+
     (void)cache, (void)class;
-    return stage.free[--stage.free_len];
+    for (unsigned i = 0; i < THREADS; i++)
+        CONTROL_HOLDS(stage.under[i] != stack);
+    return stack;
 }
 
 void played_stack_put(struct stack_cache *cache, unsigned class, char *stack)
@@ -99,6 +104,12 @@ void played_member_ended(struct processor *p, struct task *t, int result)
     stage.ended++;
 }
 
+static bool committed(struct thread *m, struct task *t, void *arg)
+{
+    (void)m, (void)t, (void)arg;
+    return false;
+}
+
 /* The mutant publishes who leaves while it is still on its stack. */
 static void switching(struct thread *m)
 {
@@ -107,9 +118,11 @@ static void switching(struct thread *m)
     if (t == NULL)
         return;
     if (control_tears(TEAR_SWITCH)) {
-        m->left = NULL;
+        stage.under[m - stage.threads] = t->stack;
         m->commit(m, t, m->commit_arg);
+        m->commit = committed;
         control_point();
+        stage.under[m - stage.threads] = NULL;
     }
     stage.left[t - stage.tasks] = true;
 }
@@ -136,10 +149,17 @@ static bool commit_yield(struct thread *m, struct task *t, void *arg)
     return false;
 }
 
+static unsigned rounds(size_t i)
+{
+    return i % 2 == 0 ? 0 : ROUNDS;
+}
+
 static void round_of(struct task *t)
 {
     size_t i = (size_t)(t - stage.tasks);
 
+    for (size_t k = 0; k < TASKS; k++)
+        CONTROL_HOLDS(k == i || stage.tasks[k].stack != t->stack);
     stage.left[i] = false;
     CONTROL_HOLDS(thread_self()->task == t && t->thread == thread_self());
     stage.done[i]++;
@@ -149,7 +169,9 @@ static void round_of(struct task *t)
 
 static int play_task(void *arg)
 {
-    for (unsigned i = 0; i < ROUNDS; i++) {
+    size_t me = (size_t)((struct task *)arg - stage.tasks);
+
+    for (unsigned i = 0; i < rounds(me); i++) {
         round_of(arg);
         played_leave(arg, commit_yield, NULL);
     }
@@ -186,7 +208,8 @@ static void run_begin(void)
 static void run_end(void)
 {
     for (unsigned i = 0; i < TASKS; i++)
-        CONTROL_HOLDS(stage.done[i] == ROUNDS + 1);
+        CONTROL_HOLDS(stage.done[i] == rounds(i) + 1);
+    CONTROL_HOLDS(stage.free_len == TASKS);
     for (unsigned i = 0; i < THREADS; i++)
         CONTROL_HOLDS(stage.threads[i].task == NULL && stage.threads[i].chosen == NULL);
 }

@@ -1,5 +1,4 @@
-/* Tasks: each runs exactly once, all processors help, and a task finds after a switch what it
- * left before. */
+/* Tasks: each runs exactly once, and all processors help. */
 #include "scheduler/core.h"
 #include "scheduler/event.h"
 #include "scheduler/net.h"
@@ -8,7 +7,6 @@
 #include "tests/lib/scheduled.h"
 
 #include <errno.h>
-#include <fenv.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
@@ -281,74 +279,6 @@ START_TEST(tasks_woken_by_a_timer_run_on_all_processors)
 }
 END_TEST
 
-/* ---- what a switch keeps ---- */
-
-SANITIZER_LOCAL __attribute__((noinline)) static void set_errno(int error)
-{
-    errno = error;
-}
-
-static int errno_task(void *arg)
-{
-    int mine = (int)(intptr_t)arg;
-
-    set_errno(mine);
-    for (int i = 0; i < 1000; i++) {
-        ck_assert_int_eq(task_yield(), 0);
-        ck_assert_int_eq(errno_now(), mine);
-    }
-    return 0;
-}
-
-static int keep_errno(void *arg)
-{
-    struct group g;
-
-    (void)arg;
-    group_open(&g, "errno");
-    for (int i = 1; i <= 16; i++)
-        ck_assert_int_eq(group_go(&g, errno_task, (void *)(intptr_t)i), 0);
-    return group_join(&g);
-}
-
-START_TEST(errno_goes_with_its_task)
-{
-    scheduled((unsigned)_i + 1, keep_errno, NULL);
-}
-END_TEST
-
-static int rounding_task(void *arg)
-{
-    static const int modes[] = {FE_TONEAREST, FE_UPWARD, FE_DOWNWARD, FE_TOWARDZERO};
-    int mine = modes[(intptr_t)arg % 4];
-
-    ck_assert_int_eq(fegetround(), FE_TONEAREST); /* a new task starts plain */
-    fesetround(mine);
-    for (int i = 0; i < 1000; i++) {
-        ck_assert_int_eq(task_yield(), 0);
-        ck_assert_int_eq(fegetround(), mine);
-    }
-    fesetround(FE_TONEAREST);
-    return 0;
-}
-
-static int keep_rounding(void *arg)
-{
-    struct group g;
-
-    (void)arg;
-    group_open(&g, "rounding");
-    for (intptr_t i = 0; i < 16; i++)
-        ck_assert_int_eq(group_go(&g, rounding_task, (void *)i), 0);
-    return group_join(&g);
-}
-
-START_TEST(the_rounding_mode_goes_with_its_task)
-{
-    scheduled((unsigned)_i + 1, keep_rounding, NULL);
-}
-END_TEST
-
 /* ---- many ---- */
 
 struct crowd {
@@ -569,8 +499,6 @@ int main(void)
     tcase_add_test(tc, tasks_woken_by_a_foreign_thread_run_on_all_processors);
     tcase_add_test(tc, tasks_woken_by_the_poller_run_on_all_processors);
     tcase_add_test(tc, tasks_woken_by_a_timer_run_on_all_processors);
-    tcase_add_loop_test(tc, errno_goes_with_its_task, 0, 2);
-    tcase_add_loop_test(tc, the_rounding_mode_goes_with_its_task, 0, 2);
     tcase_add_loop_test(tc, fifty_thousand_tasks_park_and_are_woken, 0, 2);
     tcase_add_test(tc, a_pair_that_wakes_each_other_does_not_starve_a_third);
     tcase_add_test(tc, who_starts_many_lets_them_run_in_between);
