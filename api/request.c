@@ -86,6 +86,22 @@ static void parts_init(struct request_parts *parts, struct connection *c)
     event_init(&parts->stream.room);
 }
 
+/* How many bytes of the target stand before its path: "http://host" of a client that speaks as
+ * to a proxy, which a server must take too (RFC 9112, 3.2.2). */
+static size_t authority_end(const char *target, size_t *ret_start)
+{
+    size_t start = strncasecmp(target, "http://", 7) == 0    ? 7
+                   : strncasecmp(target, "https://", 8) == 0 ? 8
+                                                             : 0;
+    size_t len = start > 0 ? strcspn(target + start, "/?") : 0;
+
+    /* Whoever hides a host behind a name and an @ means no good. */
+    if (len == 0 || memchr(target + start, '@', len) != NULL)
+        return 0;
+    *ret_start = start;
+    return start + len;
+}
+
 struct request *request_new(struct connection *connection, const char *target)
 {
     struct whole *whole = malloc(sizeof *whole);
@@ -101,11 +117,17 @@ struct request *request_new(struct connection *connection, const char *target)
     q->number = atomic_fetch_add_explicit(&server->requests, 1, memory_order_relaxed) + 1;
     whole->parts.request = q;
 
+    size_t start, end = authority_end(target, &start);
+    if (end > 0)
+        q->parts->authority = text_copy(q->parts, target + start, end - start);
+    target += end;
+
     size_t len = strcspn(target, "?");
-    q->path = text_copy(q->parts, target, len);
+    q->path =
+        len > 0 || end == 0 ? text_copy(q->parts, target, len) : text_copy(q->parts, "/", 1);
     target += len + (target[len] == '?');
     q->query_text = text_copy(q->parts, target, strlen(target));
-    if (q->path != NULL && q->query_text != NULL)
+    if (q->path != NULL && q->query_text != NULL && (end == 0 || q->parts->authority != NULL))
         return q;
     request_unref(q);
     return NULL;
@@ -345,6 +367,8 @@ static void parse_query(struct request *q)
 void request_begin(struct request *q, const char *method)
 {
     q->method = method_find(method);
+    if (q->parts->authority != NULL) /* it counts instead of what Host says */
+        q->headers[HEADER_HOST] = q->parts->authority;
     find_route(q, method);
     if (is_let_in(q) && q->reply.status == 0)
         check_doubt(q);

@@ -15,7 +15,7 @@ const struct route routes_table[] = {
     {GET, "/v1/jobs/{id}", SCOPE_READ, false, jobs_get,
      "one job; wait=30s answers when it has ended"},
     {GET, "/v1/jobs/{id}/log", SCOPE_READ, false, log_get,
-     "what it printed: Range, stream=stdout|stderr, attempt=N, follow=1"},
+     "what it printed: Range, stream=stdout|stderr, attempt=N, fence=N, follow=1"},
     {GET, "/v1/jobs/{id}/attempts", SCOPE_READ, false, jobs_attempts,
      "every try that has ended, and how"},
     {POST, "/v1/jobs/{id}/cancel", SCOPE_WRITE, false, jobs_cancel,

@@ -57,6 +57,7 @@ struct request_parts {
     struct server *server;
     int fd;               /* of the connection: only while it is suspended */
     bool tcp;             /* which door */
+    char *authority;      /* the host within the target; NULL as a rule */
     bool doubtful;        /* headers stand twice that must not; the pump's */
     bool begun;           /* the header was looked at; the pump's */
     bool refused;         /* it has its answer already, what it sends is dropped; the pump's */

@@ -279,6 +279,25 @@ static void expect_tcp(const char *target, const char *host, const char *headers
     http_close(&h);
 }
 
+/* As a client speaks to a proxy. The host in the target counts, not the header. */
+START_TEST(a_target_may_name_the_host)
+{
+    static const char admin[] = "Authorization: Bearer " ADMIN_TOKEN "\r\n";
+
+    start();
+    expect_tcp("http://localhost/fast", "localhost", admin, 200, "fast");
+    expect_tcp("HTTP://127.0.0.1:7846/fast?", "evil.example", admin, 200, "fast");
+    expect_tcp("https://localhost/none", "localhost", admin, 404, "\"instance\":\"/none\"");
+    expect_tcp("http://localhost", "localhost", admin, 404, "\"instance\":\"/\"");
+    expect_tcp("http://localhost?a=b", "localhost", admin, 404, "\"instance\":\"/\"");
+    expect_tcp("http://evil.example/open", "localhost", "", 421, "/problems/misdirected");
+    expect_tcp("http://localhost:x@evil.example/open", "localhost", "", 401, "");
+    expect_tcp("http:///open", "localhost", admin, 404, "no-such-route");
+    expect_tcp("ftp://localhost/open", "localhost", admin, 404, "no-such-route");
+    api_server_stop(&server);
+}
+END_TEST
+
 START_TEST(the_tcp_door_asks_for_a_token)
 {
     start();
@@ -313,5 +332,6 @@ int main(void)
         a_connection_is_kept_alive, pipelined_requests_are_answered_in_order,
         a_body_may_come_in_chunks, a_body_that_is_too_large_is_refused_before_it_is_read,
         who_sends_ten_megabytes_sees_the_answer, chunks_that_do_not_end_are_cut_off,
-        expect_100_is_answered_before_the_body, the_tcp_door_asks_for_a_token);
+        expect_100_is_answered_before_the_body, a_target_may_name_the_host,
+        the_tcp_door_asks_for_a_token);
 }
