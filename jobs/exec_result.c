@@ -204,3 +204,12 @@ void exec_result_write(const struct exec_end *end, bool limits_ignored, int read
     buf_putc(&b, '}');
     ret->result = buf_take(&b);
 }
+
+void exec_result_not_run(int r, struct outcome *ret)
+{
+    OWN_BUF struct buf b = BUF_INIT;
+
+    buf_putf(&b, "{\"exit_code\":%d,\"signal\":null,\"max_rss_bytes\":null,\"cpu_seconds\":0}",
+             r == -ENOENT ? 127 : 126);
+    ret->result = buf_take(&b);
+}

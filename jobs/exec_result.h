@@ -18,5 +18,8 @@ int exec_result_read(int scratch_fd, struct buf *ret);
  * wrote, read is what exec_result_read answered. */
 void exec_result_write(const struct exec_end *end, bool limits_ignored, int read,
                        const struct buf *text, struct outcome *ret);
+/* The result of a command that could not be run for the reason r, with the code that a shell
+ * would have for it: 127 when it is not there, else 126. */
+void exec_result_not_run(int r, struct outcome *ret);
 
 #endif

@@ -236,6 +236,8 @@ static void explain_start(const struct run *run, int r, struct outcome *ret)
     const struct exec_spec *spec = &run->attempt->spec->exec;
     enum outcome_kind kind = is_final(r) ? OUTCOME_FAILED_FINAL : OUTCOME_FAILED;
 
+    if (run->step == SPAWN_EXEC)
+        exec_result_not_run(r, ret);
     if (r == -EOPNOTSUPP)
         outcome_fail(ret, kind, REASON_SPAWN_FAILED,
                      "limits on memory, cpu or pids cannot be enforced here: %s",
