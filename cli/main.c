@@ -37,10 +37,13 @@ static size_t rows_count(const struct option_row *rows)
     return n;
 }
 
-static void print_options(const struct option_row *rows)
+/* All but the row named so, if any. */
+static void print_options(const struct option_row *rows, const char *but)
 {
     for (; rows->name != NULL; rows++) {
         char left[64];
+        if (but != NULL && strcmp(rows->name, but) == 0)
+            continue;
         snprintf(left, sizeof left, "%c%c%s --%s%s%s", rows->letter != 0 ? '-' : ' ',
                  rows->letter != 0 ? rows->letter : ' ', rows->letter != 0 ? "," : " ",
                  rows->name, rows->argument != NULL ? " " : "",
@@ -64,7 +67,7 @@ static int print_help(void)
         printf("  %-10s %s\n", verbs[i]->name, verbs[i]->summary);
     puts(
         "  version    print the versions of stint and of the daemon\n\noptions of every verb:");
-    print_options(common);
+    print_options(common, NULL);
     puts("\n`stint VERB --help` shows a verb's own. Exit status: 0 done, 1 a job failed, 2 "
          "usage,\n"
          "3 not found, 4 refused, 5 conflict, 69 no daemon, 75 try later, 124 timed out; run "
@@ -78,24 +81,30 @@ static int print_verb_help(const struct verb *verb)
     printf("stint %s %s\n\n%s\n\n%s\n", verb->name, verb->usage, verb->summary, verb->examples);
     if (verb->options[0].name != NULL) {
         puts("options:");
-        print_options(verb->options);
+        print_options(verb->options, NULL);
         putchar('\n');
     }
     puts("options of every verb:");
-    print_options(common);
+    print_options(common, verb->formless ? "output" : NULL);
     return EXIT_OK;
 }
 
 /* The daemon need not be there: its line is then missing. */
-static int print_version(struct client *client)
+static int print_version(struct client *client, enum output output)
 {
     struct reply reply = {0};
-
-    puts("stint " STINT_VERSION);
     int r = client != NULL ? client_call(client, "GET", "/healthz", NULL, &reply) : EXIT_OK;
     const char *version = json_string_value(json_object_get(reply.json, "version"));
-    if (version != NULL)
-        printf("stintd %s\n", version);
+
+    if (output > OUTPUT_WIDE) {
+        json_t *both = json_pack("{s:s, s:s?}", "stint", STINT_VERSION, "stintd", version);
+        print_json(both, output == OUTPUT_JSON);
+        json_decref(both);
+    } else {
+        puts("stint " STINT_VERSION);
+        if (version != NULL)
+            printf("stintd %s\n", version);
+    }
     reply_deinit(&reply);
     return r;
 }
@@ -165,6 +174,17 @@ static int open_client(const struct args *args, struct client **ret)
     return client_open(&options, ret);
 }
 
+static int refuse_form(const struct verb *verb)
+{
+    fprintf(stderr, "stint: -o does nothing for %s; it is for version", verb->name);
+    for (size_t i = 0; i < VERBS; i++) {
+        if (!verbs[i]->formless)
+            fprintf(stderr, ", %s", verbs[i]->name);
+    }
+    fputc('\n', stderr);
+    return EXIT_USAGE;
+}
+
 static int run_verb(const struct verb *verb, const struct args *args)
 {
     struct verb_call call = {.args = args, .output = OUTPUT_TABLE};
@@ -178,6 +198,8 @@ static int run_verb(const struct verb *verb, const struct args *args)
         call.output = OUTPUT_ID;
     if (form != NULL && !print_output_parse(form, &call.output))
         return EXIT_USAGE;
+    if (form != NULL && verb != NULL && verb->formless)
+        return refuse_form(verb);
     if ((verb == NULL || verb->alone) && args->operands_count > 0) {
         fprintf(stderr, "stint: %s: one word too many; add --help to see what is known\n",
                 args->operands[0]);
@@ -186,7 +208,7 @@ static int run_verb(const struct verb *verb, const struct args *args)
 
     int r = open_client(args, &call.client);
     if (r == 0)
-        r = verb != NULL ? verb->run(&call) : print_version(call.client);
+        r = verb != NULL ? verb->run(&call) : print_version(call.client, call.output);
     client_close(call.client);
     return r;
 }
@@ -238,7 +260,7 @@ static int run_without_verb(int argc, char **argv)
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
             return print_help();
         if (strcmp(argv[i], "--version") == 0)
-            return print_version(NULL);
+            return print_version(NULL, OUTPUT_TABLE);
     }
     if (argc == 1)
         return print_help();

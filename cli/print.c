@@ -64,6 +64,10 @@ static const char *color_of(const char *cell)
 
 /* ---------------------------------------------------------------- tables ------------------ */
 
+#define GAP 2       /* between two columns */
+#define LAST_MIN 16 /* of the last column, before others give way to it */
+#define HIDDEN SIZE_MAX
+
 static size_t terminal_width(void)
 {
     struct winsize size;
@@ -74,9 +78,10 @@ static size_t terminal_width(void)
     return size.ws_col;
 }
 
-void print_table_start(struct table *t, const char *const *heads, unsigned columns)
+void print_table_start(struct table *t, const char *const *heads, unsigned columns,
+                       const unsigned char *spare)
 {
-    *t = (struct table){.heads = heads, .columns = columns};
+    *t = (struct table){.heads = heads, .columns = columns, .spare = spare};
 }
 
 void print_cell(struct table *t, const char *text)
@@ -93,25 +98,52 @@ void print_cell(struct table *t, const char *text)
     t->count += t->cells[t->count] != NULL;
 }
 
+/* What does not fit is cut, and nothing is put behind the edge: a line that wraps cannot be
+ * read. */
 static void put_row(const struct table *t, const char *const *cells, const size_t *widths,
                     bool head, bool color)
 {
     size_t left = terminal_width();
 
-    for (unsigned c = 0; c < t->columns; c++) {
+    for (unsigned c = 0; c < t->columns && left > 0; c++) {
         bool last = c + 1 == t->columns;
         const char *paint = head ? "1" : color_of(cells[c]);
         size_t width = screen_columns(cells[c]);
+        if (widths[c] == HIDDEN)
+            continue;
         if (color && paint != NULL)
             printf("\033[%sm", paint);
-        screen_put(stdout, cells[c], last ? left : SIZE_MAX);
+        screen_put(stdout, cells[c], left);
         if (color && paint != NULL)
             fputs("\033[0m", stdout);
-        for (; !last && width < widths[c] + 2; width++)
+        size_t end = widths[c] + GAP < left ? widths[c] + GAP : left;
+        for (; !last && width < end; width++)
             putchar(' ');
-        left -= left == SIZE_MAX ? 0 : left > widths[c] + 2 ? widths[c] + 2 : left;
+        left -= left == SIZE_MAX ? 0 : end;
     }
     putchar('\n');
+}
+
+static void measure(const struct table *t, size_t *widths)
+{
+    for (unsigned c = 0; c < t->columns; c++)
+        widths[c] = screen_columns(t->heads[c]);
+    for (size_t i = 0; i < t->count; i++) {
+        size_t width = screen_columns(t->cells[i]);
+        if (width > widths[i % t->columns])
+            widths[i % t->columns] = width;
+    }
+}
+
+/* All columns but the last, of which a part is enough. */
+static size_t width_needed(const struct table *t, const size_t *widths)
+{
+    size_t last = widths[t->columns - 1];
+    size_t sum = last < LAST_MIN ? last : LAST_MIN;
+
+    for (unsigned c = 0; c + 1 < t->columns; c++)
+        sum += widths[c] == HIDDEN ? 0 : widths[c] + GAP;
+    return sum;
 }
 
 void print_table_end(struct table *t)
@@ -119,12 +151,10 @@ void print_table_end(struct table *t)
     size_t widths[PRINT_COLUMNS_MAX] = {0};
     bool color = has_color(stdout);
 
-    for (unsigned c = 0; c < t->columns; c++)
-        widths[c] = screen_columns(t->heads[c]);
-    for (size_t i = 0; i < t->count; i++) {
-        size_t width = screen_columns(t->cells[i]);
-        if (width > widths[i % t->columns])
-            widths[i % t->columns] = width;
+    measure(t, widths);
+    for (const unsigned char *c = t->spare; *c != 0; c++) {
+        if (width_needed(t, widths) > terminal_width())
+            widths[*c] = HIDDEN;
     }
     put_row(t, t->heads, widths, true, color);
     for (size_t i = 0; i + t->columns <= t->count; i += t->columns)
@@ -267,6 +297,8 @@ static void print_job_table(const json_t *jobs, bool wide)
     static const char *const wide_heads[] = {"ID",      "STATE",    "REASON", "KIND",
                                              "QUEUE",   "PRIORITY", "KEY",    "ATTEMPT",
                                              "CREATED", "NAME",     "WORK"};
+    static const unsigned char narrow_spare[] = {4, 3, 2, 5, 6, 0};
+    static const unsigned char wide_spare[] = {5, 6, 7, 4, 3, 8, 2, 9, 0};
     struct table t;
     size_t i;
     json_t *job;
@@ -275,7 +307,8 @@ static void print_job_table(const json_t *jobs, bool wide)
         fputs("no jobs\n", stderr);
         return;
     }
-    print_table_start(&t, wide ? wide_heads : narrow_heads, wide ? 11 : 8);
+    print_table_start(&t, wide ? wide_heads : narrow_heads, wide ? 11 : 8,
+                      wide ? wide_spare : narrow_spare);
     json_array_foreach(jobs, i, job) print_row(&t, job, wide);
     print_table_end(&t);
 }
@@ -323,11 +356,12 @@ static void print_attempts(const json_t *attempts)
 {
     static const char *const heads[] = {"ATTEMPT", "FENCE", "STATE", "REASON",
                                         "STARTED", "TOOK",  "ERROR"};
+    static const unsigned char spare[] = {4, 5, 3, 1, 0};
     struct table t;
     size_t i;
     json_t *a;
 
-    print_table_start(&t, heads, 7);
+    print_table_start(&t, heads, 7, spare);
     json_array_foreach(attempts, i, a)
     {
         char text[32];

@@ -32,6 +32,7 @@ struct verb {
     const char *name, *usage, *summary;
     const char *examples;             /* first thing in its help */
     bool alone;                       /* takes no operands */
+    bool formless;                    /* what it prints has one form: -o means nothing */
     const struct option_row *options; /* its own; the common ones are added */
     int (*run)(const struct verb_call *call);
 };

@@ -57,6 +57,7 @@ const struct verb verb_log = {
     .summary = "print what a job printed",
     .examples = "  stint log 17\n  stint log -f 17            until it ends\n"
                 "  stint log 17 --stderr\n",
+    .formless = true,
     .options = options,
     .run = run_log,
 };

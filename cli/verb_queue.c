@@ -32,6 +32,7 @@ static void print_queues(const json_t *queues)
     static const char *const heads[] = {"QUEUE",   "LIMIT",    "PER KEY",   "QUEUED",
                                         "RUNNING", "RETRYING", "SCHEDULED", "SUCCEEDED",
                                         "FAILED",  "OLDEST"};
+    static const unsigned char spare[] = {6, 5, 2, 7, 8, 1, 0};
     struct table t;
     size_t i;
     json_t *q;
@@ -40,7 +41,7 @@ static void print_queues(const json_t *queues)
         fputs("no queues: a queue appears with its first job\n", stderr);
         return;
     }
-    print_table_start(&t, heads, 10);
+    print_table_start(&t, heads, 10, spare);
     json_array_foreach(queues, i, q)
     {
         const json_t *counts = json_object_get(q, "counts");

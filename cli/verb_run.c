@@ -110,6 +110,7 @@ const struct verb verb_run = {
     .examples =
         "  stint run -C . -- make -j4\n  stint run --memory 512M --timeout 10m -- /opt/report\n"
         "  stint run -C . -Q images --attempts 3 -- convert in.png out.jpg\n",
+    .formless = true,
     .options = options,
     .run = run_run,
 };

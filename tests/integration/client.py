@@ -7,11 +7,14 @@ import fcntl
 import json
 import os
 import pty
+import select
+import signal
 import socket
 import struct
 import subprocess
 import sys
 import termios
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from stint_daemon import Claims, Daemon, await_that  # noqa: E402
@@ -72,10 +75,83 @@ def strangers_words(claims, daemon, stint):
 def widths(claims, daemon, stint):
     """A table's lines fit the terminal as far as all but the last column let them."""
     daemon.ask("POST", "/v1/jobs", {"exec": {"argv": ["echo", "日本" * 40]}, "hold": True})
-    for columns in 80, 200:
-        lines = stint.on_terminal(columns, "ls")
-        wide = [sum(2 if c in "日本" else 1 for c in line) for line in lines]
-        claims.ok(f"lines_fit_{columns}_columns", len(lines) > 1 and max(wide) <= columns, lines)
+    job = str(daemon.ask("POST", "/v1/jobs?wait=10", {
+        "exec": {"argv": ["false"]}, "retry": 1, "name": "a-name-of-more-than-twenty-letters", "queue": "images"})[1]["id"])
+    for line in ("ls", "ls -o wide", "show " + job, "queue ls"):
+        for columns in 12, 40, 80, 200:
+            lines = stint.on_terminal(columns, *line.split())
+            if line.startswith("show"):
+                lines = lines[lines.index("") + 1:]
+            wide = [sum(2 if c in "日本" else 1 for c in text) for text in lines]
+            claims.ok(f"lines_of_{line.replace(' ', '_')}_fit_{columns}_columns",
+                      len(lines) > 1 and max(wide) <= columns, lines)
+    head, *rows = stint.on_terminal(40, "ls")
+    claims.ok("a_narrow_table_keeps_what_matters", head.split() == ["ID", "STATE", "WORK"] and
+              any(row.split() == [job, "failed", "false"] for row in rows), [head] + rows)
+
+
+class Terminal:
+    """A program that runs on a terminal of its own, at which keys are pressed."""
+
+    def __init__(self, stint, *words):
+        self.text, self.status = b"", None
+        self.pid, self.keys = pty.fork()
+        if self.pid == 0:
+            os.execve(stint.program, [stint.program, *words], stint.env)
+
+    def says(self, word, seconds=20):
+        """Whether it has said that by then; what it says is kept."""
+        end = time.monotonic() + seconds
+        while word not in self.text and self.status is None and time.monotonic() < end:
+            try:
+                if select.select([self.keys], [], [], 0.1)[0]:
+                    self.text += os.read(self.keys, 65536)
+            except OSError:  # its end is closed
+                self.ends(end - time.monotonic())
+        return word in self.text
+
+    def ends(self, seconds=20):
+        end = time.monotonic() + seconds
+        while self.status is None and time.monotonic() < end:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.status = os.waitstatus_to_exitcode(status)
+            else:
+                time.sleep(0.01)
+        return self.status
+
+    def press_ctrl_c(self):
+        os.write(self.keys, b"\x03")
+
+
+def interrupts(claims, daemon, stint):
+    """Ctrl-C at a terminal: the first cancels the job and waits for its end, the second leaves it."""
+    def newest():
+        return daemon.ask("GET", "/v1/jobs?limit=1")[1]["items"][0]
+    once = Terminal(stint, "run", "--", "sh", "-c", "trap 'echo cleaned; exit 3' TERM; echo begun; sleep 100 & wait")
+    claims.ok("run_is_under_way", once.says(b"begun"), once.text)
+    once.press_ctrl_c()
+    claims.ok("it_says_that_it_cancels", once.says(b"cancelling job") and once.says(b"cancelled_by_user"), once.text)
+    claims.ok("ctrl_c_ends_with_130", once.ends() == 130, once.status)
+    claims.ok("the_job_is_cancelled", newest()["state"] == "cancelled", newest())
+
+    twice = Terminal(stint, "run", "--", "sh", "-c", "trap '' TERM; echo begun; while :; do sleep 1; done")
+    claims.ok("one_that_does_not_listen_is_under_way", twice.says(b"begun"), twice.text)
+    twice.press_ctrl_c()
+    claims.ok("it_waits_for_its_end", twice.says(b"leaves it to itself") and twice.ends(0.3) is None, twice.text)
+    twice.press_ctrl_c()
+    claims.ok("the_second_leaves", twice.ends() == 130, twice.status)
+    claims.ok("the_job_is_still_being_stopped", newest()["state"] == "stopping", newest())
+    daemon.ask("POST", f"/v1/jobs/{newest()['id']}/cancel", {"force": True})
+
+    for words in ("wait",), ("log", "-f"):
+        job = daemon.ask("POST", "/v1/jobs", {"exec": {"shell": "echo begun; sleep 100"}})[1]["id"]
+        there = Terminal(stint, *words, str(job))
+        there.says(b"begun", 20 if words[0] == "log" else 0.5)
+        there.press_ctrl_c()
+        claims.ok(f"ctrl_c_ends_{words[0]}", there.ends() == -signal.SIGINT, there.status)
+        claims.ok(f"and_not_the_job_of_{words[0]}", daemon.ask("GET", f"/v1/jobs/{job}")[1]["state"] == "running")
+        daemon.ask("POST", f"/v1/jobs/{job}/cancel", {"force": True})
 
 
 def words(claims, daemon, stint):
@@ -172,6 +248,7 @@ def main(build):
         outputs(claims, daemon, stint)
         here(claims, daemon, stint)
         tokens(claims, daemon, stint)
+        interrupts(claims, daemon, stint)
         restarts(claims, daemon, stint)
         claims.ok("the_daemon_stops_cleanly", daemon.stop() == 0)
     finally:

@@ -70,6 +70,7 @@ def tcp_door(claims, build, folder):
     claims.ok("no_token_is_401", ask({}) == 401)
     claims.ok("a_bad_token_is_401", ask({"Authorization": "Bearer " + "x" * len(token)}) == 401)
     claims.ok("the_token_is_let_in", ask(good) == 200)
+    claims.ok("a_target_that_names_the_host_is_let_in", ask(good, f"http://127.0.0.1:{port}/v1/jobs") == 200)
     claims.ok("the_token_file_is_private", os.stat(os.path.join(daemon.state, "token")).st_mode & 0o777 == 0o600)
     claims.ok("a_page_of_another_site_is_refused", ask({**good, "Origin": "http://evil.example"}) == 403)
     claims.ok("a_foreign_host_name_is_refused", ask({**good, "Host": "evil.example"}) in (403, 421))
@@ -195,7 +196,11 @@ def cli_exit_codes(claims, build, daemon):
         (("run", "-q", "--", "true"), 0), (("run", "-q", "--", "sh", "-c", "exit 9"), 9),
         (("run", "-q", "--", "sh", "-c", "kill -KILL $$"), 137), (("show", "999999"), 3),
         (("nonsense",), 2), (("ls", "--nonsense"), 2), (("show", "x"), 2), (("ls", "-o", "xml"), 2),
-        (("submit", "/nowhere.json"), 2), (("run", "-q", "--", "/no/such/program"), 1),
+        (("submit", "/nowhere.json"), 2), (("run", "-q", "--", "/no/such/program"), 127),
+        (("run", "-q", "--", "no-such-program"), 127), (("run", "-q", "--", "/etc/passwd"), 126),
+        (("submit", "--wait", "-q", "--", "/etc/passwd"), 126), (("run", "-q", "--", "sh", "-c", "no-such"), 127),
+        (("run", "-q", "-C", "/no/such/folder", "--", "true"), 1),
+        (("run", "-o", "json", "--", "true"), 2), (("log", "-o", "json", "1"), 2), (("version", "-o", "json"), 0),
     ]
     for words, status in rows:
         done = run(*words)
@@ -208,6 +213,9 @@ def cli_exit_codes(claims, build, daemon):
         (("queue", "set", "q", "--concurrency", "few"), ["--concurrency few: must be a whole number"]),
         (("queue", "set", "q"), ["needs --concurrency"]), (("queue", "frob"), ["pause NAME"]),
         (("queue", "pause"), ["needs a queue's name"]),
+        (("log", "1", "-o", "json"), ["-o does nothing for log", "ls, show, wait"]),
+        (("run", "--", "/no/such/program"), ["cannot run /no/such/program: No such file or directory"]),
+        (("run", "--", "/etc/passwd"), ["cannot run /etc/passwd: Permission denied"]),
     ]
     for words, parts in told:
         said = run(*words).stderr
