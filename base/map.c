@@ -3,6 +3,8 @@
  * tombstones and a map that lives for months does not decay. */
 #include "base/map.h"
 
+#include "base/table.h"
+
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -41,7 +43,7 @@ static void sip_word(uint64_t v[4], uint64_t word)
 }
 
 /* SipHash-1-3 (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012). */
-static uint64_t name_hash(const char *s)
+uint64_t map_name_hash(const char *s)
 {
     size_t len = strlen(s);
     uint64_t last = (uint64_t)len << 56, word;
@@ -62,19 +64,11 @@ static uint64_t name_hash(const char *s)
     return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
-/* The finalizer of MurmurHash3 (Appleby): neighbours in, strangers out. */
-static uint64_t mix(uint64_t x)
-{
-    x = (x ^ x >> 33) * UINT64_C(0xff51afd7ed558ccd);
-    x = (x ^ x >> 33) * UINT64_C(0xc4ceb9fe1a85ec53);
-    return x ^ x >> 33;
-}
-
 /* ----- slots ----- */
 
 static size_t home(const struct map *m, uint64_t key)
 {
-    return (size_t)mix(key) & (m->cap - 1);
+    return (size_t)table_mix(key) & (m->cap - 1);
 }
 
 static bool slot_is(const struct map_slot *s, uint64_t key, const char *name)
@@ -197,17 +191,17 @@ void *map_remove(struct map *m, uint64_t id)
 
 void *map_find_name(const struct map *m, const char *name)
 {
-    return m->len ? find(m, name_hash(name), name) : NULL;
+    return m->len ? find(m, map_name_hash(name), name) : NULL;
 }
 
 int map_put_name(struct map *m, const char *name, void *value)
 {
-    return put(m, name_hash(name), name, value);
+    return put(m, map_name_hash(name), name, value);
 }
 
 void *map_remove_name(struct map *m, const char *name)
 {
-    return m->len ? take(m, name_hash(name), name) : NULL;
+    return m->len ? take(m, map_name_hash(name), name) : NULL;
 }
 
 void *map_next(const struct map *m, size_t *pos)

@@ -22,6 +22,8 @@ struct map {
  * order of map_next() is the same in every run, which simulations need. */
 void map_seed(uint64_t secret_0, uint64_t secret_1);
 
+uint64_t map_name_hash(const char *name); /* with that secret */
+
 void map_deinit(struct map *m); /* a zeroed map is an empty map */
 void *map_find(const struct map *m, uint64_t id);
 int map_put(struct map *m, uint64_t id, void *value); /* replaces; 0 or -ENOMEM */

@@ -17,23 +17,24 @@ static uint64_t *queue_count(struct queue *q, enum job_state state)
     return job_state_is_final(state) ? &q->record.finished[state] : &q->counts[state];
 }
 
-static void live_add(struct core *core, struct lane *lane, int n)
+static void live_add(struct core *core, const struct entry *e, int n)
 {
-    if (lane->kind != KIND_WORKER)
+    unsigned kind = queue_lane_of(&core->queues, e)->kind;
+
+    if (kind != KIND_WORKER)
         core->running += (uint32_t)n;
-    core->running_kind[lane->kind] += (uint32_t)n;
-    queue_running(&core->queues, lane, n);
+    core->running_kind[kind] += (uint32_t)n;
+    queue_running(&core->queues, e->lane, n);
 }
 
 /* again: between the neighbours that the entry names. */
 static void link_entry(struct core *core, uint32_t index, bool again)
 {
     struct entry *e = core_entry(core, index);
-    struct lane *lane = queue_lane_of(&core->queues, e);
     const struct extra *x = core_extra(core, e);
 
     core->counts[e->state]++;
-    (*queue_count(lane->queue, e->state))++;
+    (*queue_count(core_queue_of(core, e), e->state))++;
     if (e->state == JOB_QUEUED && again)
         queue_ready_again(&core->queues, index);
     else if (e->state == JOB_QUEUED)
@@ -41,7 +42,7 @@ static void link_entry(struct core *core, uint32_t index, bool again)
     else if (e->state == JOB_SCHEDULED || e->state == JOB_RETRYING)
         order_push(&core->due, &core->queues.entries, index);
     else if (job_state_is_live(e->state))
-        live_add(core, lane, 1);
+        live_add(core, e, 1);
     if (!job_state_is_final(e->state) && entry_expiry_ms(e, x))
         order_push(&core->expiry, &core->queues.entries, index);
 }
@@ -65,24 +66,24 @@ static void queue_mark(struct core_update *u, struct queue *q)
 static void undo_job(struct core *core, const struct change_op *op)
 {
     struct entry *e = core_entry(core, op->index);
+    uint32_t link = e->link; /* others have come and gone in its bucket */
 
     change_unlink(core, op->index);
     if (op->job.entry.extra == ENTRY_NONE)
         entry_extra_drop(&core->queues.entries, e);
     *e = op->job.entry;
+    e->link = link;
     if (e->extra != ENTRY_NONE) {
         *core_extra(core, e) = op->job.extra;
-        core_extra(core, e)->at = ENTRY_NONE;
+        core_extra(core, e)->at = ORDER_NONE;
     }
     link_entry(core, op->index, true);
 }
 
 static void undo_job_new(struct core *core, const struct change_op *op)
 {
-    struct entry *e = core_entry(core, op->index);
-
     change_unlink(core, op->index);
-    queue_lane_leave(&core->queues, queue_lane_of(&core->queues, e));
+    lane_leave(&core->queues, core_entry(core, op->index)->lane, false);
     entry_remove(&core->queues.entries, op->index);
 }
 
@@ -115,7 +116,7 @@ static void undo_op(struct core *core, const struct change_op *op)
         undo_queue(core, op);
         break;
     case OP_QUEUE_NEW:
-        break; /* goes last, when its lanes are gone */
+        break; /* goes last */
     }
 }
 
@@ -153,12 +154,12 @@ void change_open(struct core *core, struct core_update *u)
     u->sync = false;
 }
 
-int change_reserve(struct core *core, struct core_update *u, struct lane *lane)
+int change_reserve(struct core *core, struct core_update *u, uint32_t lane)
 {
     if (ROOM(u, ops, 1) < 0 || ROOM(u, touches, 1) < 0 || ROOM(u, queues, 1) < 0 ||
         ROOM(u, attempts, 1) < 0 || ROOM(u, actions, 1) < 0)
         return -ENOMEM;
-    if (order_reserve(&lane->ready, lane->ready.len + 1) < 0 ||
+    if (lane_reserve(&core->queues, lane) < 0 ||
         order_reserve(&core->due, core->due.len + 1) < 0)
         return -ENOMEM;
     return order_reserve(&core->expiry, core->expiry.len + 1);
@@ -199,7 +200,7 @@ void change_stay(struct core *core, struct core_update *u, uint32_t index)
         u->sync = true;
 }
 
-int change_new(struct core *core, struct core_update *u, struct lane *lane, uint64_t id,
+int change_new(struct core *core, struct core_update *u, uint32_t lane, uint64_t id,
                uint32_t *ret_index)
 {
     uint32_t index;
@@ -210,8 +211,8 @@ int change_new(struct core *core, struct core_update *u, struct lane *lane, uint
 
     struct entry *e = core_entry(core, index);
 
-    e->lane = lane->index;
-    lane->jobs++;
+    e->lane = lane;
+    lane_join(&core->queues, lane);
     u->ops[u->ops_len++] = (struct change_op){.kind = OP_JOB_NEW, .index = index};
     touch_add(u, e, index);
     *ret_index = index;
@@ -257,6 +258,7 @@ struct core_action *change_action(struct core *core, struct core_update *u,
                                   enum core_action_kind kind, uint32_t index)
 {
     const struct entry *e = core_entry(core, index);
+    const struct extra *x = core_extra(core, e);
     struct core_action *action = &u->actions[u->actions_len++];
 
     *action = (struct core_action){.kind = kind,
@@ -264,9 +266,9 @@ struct core_action *change_action(struct core *core, struct core_update *u,
                                    .state = e->state,
                                    .reason = e->reason,
                                    .id = e->id,
-                                   .fence = e->fence,
-                                   .attempt = e->attempt,
-                                   .crashes = e->crashes,
+                                   .fence = x ? x->fence : 0,
+                                   .attempt = x ? x->attempt : 0,
+                                   .crashes = x ? x->crashes : 0,
                                    .at_ms = e->run_at_ms};
     return action;
 }
@@ -287,18 +289,17 @@ void change_link(struct core *core, uint32_t index)
 void change_unlink(struct core *core, uint32_t index)
 {
     struct entry *e = core_entry(core, index);
-    struct lane *lane = queue_lane_of(&core->queues, e);
     const struct extra *x = core_extra(core, e);
 
     core->counts[e->state]--;
-    (*queue_count(lane->queue, e->state))--;
+    (*queue_count(core_queue_of(core, e), e->state))--;
     if (e->state == JOB_QUEUED)
         queue_unready(&core->queues, index);
     else if (e->state == JOB_SCHEDULED || e->state == JOB_RETRYING)
         order_remove(&core->due, &core->queues.entries, index);
     else if (job_state_is_live(e->state))
-        live_add(core, lane, -1);
-    if (x && x->at != ENTRY_NONE)
+        live_add(core, e, -1);
+    if (x && x->at != ORDER_NONE)
         order_remove(&core->expiry, &core->queues.entries, index);
 }
 
@@ -318,7 +319,6 @@ void change_undo(struct core *core, struct core_update *u, const struct change_m
         u->queues[i]->dirty = false;
     for (size_t i = u->ops_len; i-- > mark->ops;)
         undo_op(core, &u->ops[i]);
-    queue_sweep(&core->queues, false);
     for (size_t i = u->ops_len; i-- > mark->ops;) {
         if (u->ops[i].kind == OP_QUEUE_NEW)
             queue_remove(&core->queues, u->ops[i].queue.queue);

@@ -4,8 +4,8 @@
  *
  * The journal is undone backwards. So when an operation is undone the lists are as they were
  * right after it, an entry's neighbours by age stand where it had left them, and heaps have
- * the room they had: nothing is allocated (I7). Entries of ended jobs and lanes without jobs
- * are freed only when the update is kept, for the same reason. */
+ * the room they had: nothing is allocated (I7). Entries of ended jobs, and with them their
+ * lanes, are freed only when the update is kept, for the same reason. */
 #ifndef JOBS_CHANGE_H
 #define JOBS_CHANGE_H
 
@@ -66,14 +66,14 @@ int change_room(void *items, size_t len, size_t *cap, size_t count, size_t item_
 void change_open(struct core *core, struct core_update *u);
 /* Room for changing one job to a state, with an action and an attempt's record: after it
  * change_begin … change_end and the adds below cannot fail. 0 or -ENOMEM. */
-int change_reserve(struct core *core, struct core_update *u, struct lane *lane);
+int change_reserve(struct core *core, struct core_update *u, uint32_t lane);
 struct change_touch *change_begin(struct core *core, struct core_update *u, uint32_t index);
 void change_end(struct core *core, struct core_update *u, uint32_t index, enum job_state to,
                 enum job_reason reason);
 /* Instead of change_end: its state stays what it is, which must be a live one. */
 void change_stay(struct core *core, struct core_update *u, uint32_t index);
 /* A new job of the lane; room was reserved. 0 or -ENOMEM. Ends with change_end. */
-int change_new(struct core *core, struct core_update *u, struct lane *lane, uint64_t id,
+int change_new(struct core *core, struct core_update *u, uint32_t lane, uint64_t id,
                uint32_t *ret_index);
 /* The queue of this name, made when missing. 0, -ENOMEM, -ENOSPC. */
 int change_queue(struct core *core, struct core_update *u, const char *name,

@@ -33,16 +33,17 @@ static int submit_one(struct core *core, struct core_update *u, struct core_subm
                       int64_t now_ms)
 {
     struct queue *q;
-    struct lane *lane;
-    uint32_t index;
+    uint32_t index, lane = 0;
     int r = change_queue(core, u, s->job->queue, &q);
 
     if (r == 0)
-        r = queue_lane(&core->queues, q, s->job->kind, s->job->key, &lane);
+        r = lane_get(&core->queues, q, s->job->kind, s->job->key, &lane);
     if (r == 0)
         r = change_reserve(core, u, lane);
     if (r == 0)
         r = change_new(core, u, lane, core->next_id, &index);
+    if (r < 0 && lane)
+        lane_tidy(&core->queues, lane);
     if (r < 0)
         return r;
 
@@ -157,7 +158,8 @@ static int step_release(struct core *core, uint32_t index, int64_t now_ms,
     if (e->run_at_ms <= now_ms)
         move_waiting(core, u, index, JOB_QUEUED, now_ms);
     else
-        move_waiting(core, u, index, e->fence ? JOB_RETRYING : JOB_SCHEDULED, e->run_at_ms);
+        move_waiting(core, u, index, core_fence(core, e) ? JOB_RETRYING : JOB_SCHEDULED,
+                     e->run_at_ms);
     return CORE_OK;
 }
 
@@ -236,7 +238,7 @@ static void expire(struct core *core, struct core_update *u, uint32_t index, int
 
     if (core_is_leased(core, e))
         core_lease_over(core, index, now_ms, u);
-    else if (e->fence == 0 && x->start_by_at_ms && now_ms > x->start_by_at_ms)
+    else if (x->fence == 0 && x->start_by_at_ms && now_ms > x->start_by_at_ms)
         end_waiting(core, u, index, JOB_EXPIRED, REASON_EXPIRED_IN_QUEUE, now_ms);
     else
         end_waiting(core, u, index, JOB_FAILED, REASON_TIMEOUT_TOTAL, now_ms);
@@ -288,8 +290,7 @@ int core_begin(struct core *core, struct core_update *u, uint32_t index, int64_t
 {
     struct entry *e = core_entry(core, index);
 
-    if (change_reserve(core, u, queue_lane_of(&core->queues, e)) < 0 ||
-        entry_extend(&core->queues.entries, e) < 0)
+    if (change_reserve(core, u, e->lane) < 0 || entry_extend(&core->queues.entries, e) < 0)
         return -ENOMEM;
     if (has_expired(core, index, now_ms)) {
         expire(core, u, index, now_ms);
@@ -297,10 +298,11 @@ int core_begin(struct core *core, struct core_update *u, uint32_t index, int64_t
     }
 
     struct change_touch *t = change_begin(core, u, index);
+    struct extra *x = core_extra(core, e);
 
-    e->attempt++;
-    e->fence++;
-    core_extra(core, e)->started_at_ms = now_ms;
+    x->attempt++;
+    x->fence++;
+    x->started_at_ms = now_ms;
     t->keeps_text = false;
     t->result = t->error = NULL;
     return CORE_OK;
@@ -334,7 +336,7 @@ int core_step(struct core *core, struct core_input *in, int64_t now_ms, struct c
     if (index == ENTRY_NONE ||
         (job_state_is_final(core_entry(core, index)->state) && in->kind != INPUT_FINISHED))
         return CORE_NOT_FOUND;
-    if (change_reserve(core, u, queue_lane_of(&core->queues, core_entry(core, index))) < 0)
+    if (change_reserve(core, u, core_entry(core, index)->lane) < 0)
         return -ENOMEM;
     return step_job(core, in, now_ms, u, index);
 }
@@ -349,7 +351,7 @@ int core_tick(struct core *core, int64_t now_ms, struct core_update *u)
             index = due_peek(core, now_ms);
         if (index == ENTRY_NONE)
             return 0;
-        if (change_reserve(core, u, queue_lane_of(&core->queues, core_entry(core, index))) < 0)
+        if (change_reserve(core, u, core_entry(core, index)->lane) < 0)
             return -ENOMEM;
         if (expired != ENTRY_NONE)
             expire(core, u, index, now_ms);

@@ -44,11 +44,11 @@ static struct verdict judge_failure(struct core *core, const struct entry *e,
     int64_t delay_ms;
 
     if (o->kind == OUTCOME_FAILED_FINAL || o->reason == REASON_TIMEOUT_TOTAL ||
-        e->attempt >= retry->max_attempts)
+        x->attempt >= retry->max_attempts)
         return v;
-    delay_ms = retry_delay_ms(retry, e->attempt, &core->rand);
+    delay_ms = retry_delay_ms(retry, x->attempt, &core->rand);
     v.run_at_ms = now_ms + retry_after_ms(delay_ms, o->retry_after_ms);
-    if (x && x->retry_until_at_ms && v.run_at_ms > x->retry_until_at_ms) {
+    if (x->retry_until_at_ms && v.run_at_ms > x->retry_until_at_ms) {
         v.reason = REASON_TIMEOUT_TOTAL;
         return v;
     }
@@ -115,9 +115,9 @@ static void attempt_write(struct core *core, struct core_update *u, const struct
     const struct extra *x = core_extra(core, e);
 
     *change_attempt(u) = (struct attempt_record){.job_id = e->id,
-                                                 .fence = e->fence,
-                                                 .attempt = e->attempt,
-                                                 .started_at_ms = x ? x->started_at_ms : 0,
+                                                 .fence = x->fence,
+                                                 .attempt = x->attempt,
+                                                 .started_at_ms = x->started_at_ms,
                                                  .finished_at_ms = now_ms,
                                                  .state = v->attempt_state,
                                                  .reason = v->attempt_reason,
@@ -132,18 +132,19 @@ static void attempt_end(struct core *core, struct core_update *u, uint32_t index
 {
     struct change_touch *t = change_begin(core, u, index);
     struct entry *e = core_entry(core, index);
+    struct extra *x = core_extra(core, e);
 
     t->result = result;
     t->error = error;
     t->keeps_text = false;
     attempt_write(core, u, e, v, t, now_ms);
     if (v->give_back)
-        e->attempt--;
-    if (v->crashed && e->crashes < UINT16_MAX)
-        e->crashes++;
+        x->attempt--;
+    if (v->crashed && x->crashes < UINT16_MAX)
+        x->crashes++;
     if (v->run_at_ms)
         e->run_at_ms = v->run_at_ms;
-    core_extra(core, e)->lease_until_ms = 0;
+    x->lease_until_ms = 0;
     if (v->state == JOB_FAILED)
         e->flags |= ENTRY_DEAD_LETTER;
     if (job_state_is_final(v->state))
@@ -165,7 +166,8 @@ int core_attempt_finished(struct core *core, struct core_input *in, uint32_t ind
 {
     const struct entry *e = core_entry(core, index);
 
-    if (!job_state_is_live((enum job_state)e->state) || e->fence != in->finished.fence)
+    if (!job_state_is_live((enum job_state)e->state) ||
+        core_fence(core, e) != in->finished.fence)
         return step_stale(core, in, index, u);
 
     const struct outcome *o = in->finished.outcome;
@@ -212,7 +214,7 @@ int core_attempt_lost(struct core *core, uint32_t index, int64_t now_ms, struct 
     if (e->state == JOB_STOPPING) {
         v.state = JOB_CANCELLED;
         v.reason = REASON_CANCELLED_BY_USER;
-    } else if (e->crashes + 1u >= core->limits.crashes_max) {
+    } else if (core_extra(core, e)->crashes + 1u >= core->limits.crashes_max) {
         v.state = JOB_FAILED;
         v.reason = REASON_POISON;
     }

@@ -28,9 +28,14 @@ static inline struct extra *core_extra(const struct core *core, const struct ent
     return entry_extra(&core->queues.entries, e);
 }
 
+static inline uint32_t core_fence(const struct core *core, const struct entry *e)
+{
+    return entry_fence(&core->queues.entries, e);
+}
+
 static inline struct queue *core_queue_of(const struct core *core, const struct entry *e)
 {
-    return queue_lane_of(&core->queues, e)->queue;
+    return queue_of_lane(&core->queues, queue_lane_of(&core->queues, e));
 }
 
 static inline bool core_is_leased(const struct core *core, const struct entry *e)

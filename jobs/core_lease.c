@@ -74,9 +74,9 @@ int core_lease(struct core *core, const struct lease_terms *terms, int64_t now_m
     x->timeout_at_ms = timeout_at_ms(x, now_ms);
     change_end(core, u, index, JOB_RUNNING, REASON_NONE);
     change_action(core, u, ACTION_LEASED, index);
-    lease->fence = e->fence;
-    lease->attempt = e->attempt;
-    lease->crashes = e->crashes;
+    lease->fence = x->fence;
+    lease->attempt = x->attempt;
+    lease->crashes = x->crashes;
     lease->until_ms = x->lease_until_ms;
     lease->deadline_ms = x->timeout_at_ms;
     return CORE_OK;
@@ -110,7 +110,7 @@ int core_lease_renew(struct core *core, struct core_input *in, uint32_t index, i
     const struct entry *e = core_entry(core, index);
     struct extra *x = core_extra(core, e);
 
-    if (!core_is_leased(core, e) || e->fence != in->renew.fence)
+    if (!core_is_leased(core, e) || x->fence != in->renew.fence)
         return CORE_STALE;
     if (e->state == JOB_RUNNING && x->lease_until_ms < now_ms + x->terms.lease_ms) {
         struct change_touch *t = change_begin(core, u, index);
@@ -163,7 +163,7 @@ void core_lease_over(struct core *core, uint32_t index, int64_t now_ms, struct c
                         .reason = total ? REASON_TIMEOUT_TOTAL : REASON_TIMEOUT_ATTEMPT,
                         .error = (char *)ERROR_TIMEOUT};
     struct core_input in = {.kind = INPUT_FINISHED,
-                            .finished = {.id = e->id, .fence = e->fence, .outcome = &o}};
+                            .finished = {.id = e->id, .fence = x->fence, .outcome = &o}};
 
     if (e->state == JOB_STOPPING)
         core_attempt_given_up(core, index, now_ms, u);

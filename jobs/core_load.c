@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int queue_get(struct core *core, const char *name, struct queue **ret)
 {
@@ -21,12 +22,13 @@ static bool row_is_possible(const struct core *core, const struct job *row)
     return row->id > 0 && row->kind > KIND_NONE && row->kind < KIND_COUNT && row->queue &&
            (job_state_is_waiting(row->state) || job_state_is_live(row->state)) &&
            row->reason < REASON_COUNT && row->priority >= -100 && row->priority <= 100 &&
+           (!row->key || (row->key[0] && strlen(row->key) <= LANE_KEY_MAX)) &&
            entry_find(&core->queues.entries, row->id) == ENTRY_NONE;
 }
 
-static int reserve(struct core *core, struct lane *lane)
+static int reserve(struct core *core, uint32_t lane)
 {
-    if (order_reserve(&lane->ready, lane->ready.len + 1) < 0 ||
+    if (lane_reserve(&core->queues, lane) < 0 ||
         order_reserve(&core->due, core->due.len + 1) < 0)
         return -ENOMEM;
     return order_reserve(&core->expiry, core->expiry.len + 1);
@@ -37,13 +39,16 @@ static int extra_fill(struct core *core, struct entry *e, const struct job *row)
     struct extra *x;
     int r;
 
-    if (!row->started_at_ms && !row->start_by_at_ms && !row->retry_until_at_ms &&
+    if (!row->fence && !row->started_at_ms && !row->start_by_at_ms && !row->retry_until_at_ms &&
         !job_state_is_live(row->state))
         return 0;
     r = entry_extend(&core->queues.entries, e);
     if (r < 0)
         return r;
     x = core_extra(core, e);
+    x->attempt = row->attempt;
+    x->fence = row->fence;
+    x->crashes = row->crashes < UINT16_MAX ? (uint16_t)row->crashes : UINT16_MAX;
     x->started_at_ms = row->started_at_ms;
     x->start_by_at_ms = row->start_by_at_ms;
     x->retry_until_at_ms = row->retry_until_at_ms;
@@ -52,13 +57,26 @@ static int extra_fill(struct core *core, struct entry *e, const struct job *row)
     return 0;
 }
 
-static void entry_fill(struct entry *e, const struct lane *lane, const struct job *row)
+static int entry_make(struct core *core, const struct job *row, uint32_t *ret)
 {
-    e->lane = lane->index;
+    uint32_t index;
+    int r = entry_add(&core->queues.entries, row->id, &index);
+
+    if (r < 0)
+        return r;
+    r = extra_fill(core, core_entry(core, index), row);
+    if (r < 0) {
+        entry_remove(&core->queues.entries, index);
+        return r;
+    }
+    *ret = index;
+    return 0;
+}
+
+static void entry_fill(struct entry *e, uint32_t lane, const struct job *row)
+{
+    e->lane = lane;
     e->run_at_ms = row->run_at_ms;
-    e->attempt = row->attempt;
-    e->fence = row->fence;
-    e->crashes = row->crashes < UINT16_MAX ? (uint16_t)row->crashes : UINT16_MAX;
     e->priority = (int8_t)row->priority;
     e->state = (uint8_t)row->state;
     e->reason = (uint8_t)row->reason;
@@ -114,29 +132,26 @@ int core_load_queue(struct core *core, const struct queue_record *record)
 
 int core_load(struct core *core, const struct job *row)
 {
-    struct lane *lane;
     struct queue *q;
-    uint32_t index;
+    uint32_t index = ENTRY_NONE, lane = 0;
     int r;
 
     if (!row_is_possible(core, row))
         return -EINVAL;
     r = queue_get(core, row->queue, &q);
     if (r == 0)
-        r = queue_lane(&core->queues, q, row->kind, row->key, &lane);
+        r = lane_get(&core->queues, q, row->kind, row->key, &lane);
     if (r == 0)
         r = reserve(core, lane);
     if (r == 0)
-        r = entry_add(&core->queues.entries, row->id, &index);
-    if (r < 0)
-        return r;
-    r = extra_fill(core, core_entry(core, index), row);
+        r = entry_make(core, row, &index);
     if (r < 0) {
-        entry_remove(&core->queues.entries, index);
+        if (lane)
+            lane_tidy(&core->queues, lane);
         return r;
     }
     entry_fill(core_entry(core, index), lane, row);
-    lane->jobs++;
+    lane_join(&core->queues, lane);
     change_link(core, index);
     return 0;
 }
@@ -146,7 +161,6 @@ int core_load_end(struct core *core, uint64_t max_id)
     size_t pos = 0;
 
     core->next_id = max_id + 1;
-    queue_sweep(&core->queues, true);
     for (struct queue *q; (q = map_next(&core->queues.by_name, &pos));) {
         int r = queue_sort_ages(&core->queues, q);
 

@@ -17,9 +17,9 @@ static void row_fill(const struct core *core, const struct change_touch *t, stru
     row->state = e->state;
     row->reason = e->reason;
     row->priority = e->priority;
-    row->attempt = e->attempt;
-    row->crashes = e->crashes;
-    row->fence = e->fence;
+    row->attempt = x ? x->attempt : 0;
+    row->crashes = x ? x->crashes : 0;
+    row->fence = x ? x->fence : 0;
     row->dead_letter = e->flags & ENTRY_DEAD_LETTER;
     row->cancel_requested = e->flags & ENTRY_CANCEL_REQUESTED;
     row->run_at_ms = e->run_at_ms;
@@ -68,7 +68,7 @@ static void touch_keep(struct core *core, const struct change_touch *t)
     e->touch = 0;
     if (!job_state_is_final(e->state))
         return;
-    queue_lane_leave(&core->queues, queue_lane_of(&core->queues, e));
+    lane_leave(&core->queues, e->lane, true);
     entry_remove(&core->queues.entries, t->index);
 }
 
@@ -121,7 +121,6 @@ void core_keep(struct core *core, struct core_update *u)
         touch_keep(core, &u->touches[i]);
     for (size_t i = 0; i < u->queues_len; i++)
         u->queues[i]->dirty = false;
-    queue_sweep(&core->queues, true);
     order_trim(&core->due);
     order_trim(&core->expiry);
     u->open = false;

@@ -25,6 +25,14 @@ static bool slot_holds(const struct order *o, uint32_t at, uint32_t index)
     return at < o->len && o->slots[at] == index;
 }
 
+static bool lane_holds(const struct core *core, const struct lane *lane, uint32_t at,
+                       uint32_t index)
+{
+    const struct order *ready = lane_ready(&core->queues, lane);
+
+    return ready ? slot_holds(ready, at, index) : lane->ready && lane->slot == index;
+}
+
 static const char *check_entry(const struct core *core, uint32_t index, struct tally *t)
 {
     const struct entry *e = core_entry(core, index);
@@ -32,17 +40,18 @@ static const char *check_entry(const struct core *core, uint32_t index, struct t
     const struct lane *lane = queue_lane_of(&core->queues, e);
     bool waiting = job_state_is_waiting(e->state), live = job_state_is_live(e->state);
     bool timed = e->state == JOB_SCHEDULED || e->state == JOB_RETRYING;
+    uint32_t fence = core_fence(core, e);
     bool expires = entry_expiry_ms(e, x), leased = x && x->lease_until_ms;
 
     BROKEN_IF(!waiting && !live, "I8: an entry is final");
     BROKEN_IF(e->touch, "I8: an entry is touched");
-    BROKEN_IF(!lane || lane->jobs == 0, "I2: a job's lane does not know it");
-    BROKEN_IF(live && (e->fence == 0 || !x), "I6: a live job has no fence");
-    BROKEN_IF(e->attempt > e->fence, "I6: more attempts than starts");
-    BROKEN_IF(e->state == JOB_QUEUED && !slot_holds(&lane->ready, e->at, index),
+    BROKEN_IF(lane_jobs(&core->queues, lane) == 0, "I2: a job's lane does not know it");
+    BROKEN_IF(live && fence == 0, "I6: a live job has no fence");
+    BROKEN_IF(x && x->attempt > fence, "I6: more attempts than starts");
+    BROKEN_IF(e->state == JOB_QUEUED && !lane_holds(core, lane, e->at, index),
               "I1: a queued job is not in its lane");
     BROKEN_IF(timed && !slot_holds(&core->due, e->at, index), "I1: a timed job is not due");
-    BROKEN_IF(expires != (x && x->at != ENTRY_NONE), "I1: wrong membership of expiry");
+    BROKEN_IF(expires != (x && x->at != ORDER_NONE), "I1: wrong membership of expiry");
     BROKEN_IF(expires && !slot_holds(&core->expiry, x->at, index), "I1: expiry is wrong");
     BROKEN_IF(leased && (!live || lane->kind != KIND_WORKER), "I9: leased and not live");
     t->counts[e->state]++;
@@ -64,35 +73,65 @@ static const char *check_entries(const struct core *core, struct tally *t)
         if (broken)
             return broken;
         BROKEN_IF(entry_find(&core->queues.entries, core_entry(core, i)->id) != i,
-                  "I2: the map does not find an entry");
+                  "I2: the table does not find an entry");
         BROKEN_IF(core_entry(core, i)->id >= core->next_id, "I2: an id lies ahead");
     }
-    BROKEN_IF(count != core->queues.entries.map_len, "I2: the map knows other entries");
+    BROKEN_IF(count != core->queues.entries.by_id.len, "I2: the table knows other entries");
     return NULL;
 }
 
 /* ----- queues ----- */
 
-static const char *check_siblings(const struct lane *lane)
+static const char *check_siblings(const struct core *core, uint32_t at)
 {
+    const struct queues *all = &core->queues;
+    const struct lane *lane = lane_at(all, at);
     unsigned steps = 0;
 
-    for (const struct lane *l = lane->sibling; l != lane; l = l->sibling)
-        BROKEN_IF(l->queue != lane->queue || strcmp(l->key, lane->key) != 0 ||
-                      l->kind == lane->kind || ++steps >= KIND_COUNT,
+    for (uint32_t l = lane_sibling(all, at); l != at; l = lane_sibling(all, l)) {
+        const struct lane *other = lane_at(all, l);
+
+        BROKEN_IF(other->queue != lane->queue || strcmp(other->key, lane->key) != 0 ||
+                      other->kind == lane->kind || ++steps >= KIND_COUNT,
                   "I2: lanes of a key");
+    }
+    BROKEN_IF(lane->crowded != (steps > 0 || lane_jobs(all, lane) > 1), "N1: a lane's crowd");
     return NULL;
 }
 
-static const char *check_lane(const struct core *core, const struct lane *lane)
+static const char *check_lane(const struct core *core, uint32_t at)
 {
-    BROKEN_IF(list_is_empty(&lane->ring) == queue_lane_open(lane), "I4: a lane's round");
-    BROKEN_IF(lane->turn > lane->queue->turns, "I4: a turn that was not given out");
-    BROKEN_IF(!order_check(&lane->ready, &core->queues.entries), "I1: a lane's heap");
-    BROKEN_IF(lane->jobs == 0, "I2: a lane without jobs");
-    BROKEN_IF(!list_is_empty(&lane->ring) && !(lane->queue->ready_kinds >> lane->kind & 1),
+    const struct lane *lane = lane_at(&core->queues, at);
+    const struct queue *q = queue_of_lane(&core->queues, lane);
+    const struct order *ready = lane_ready(&core->queues, lane);
+
+    BROKEN_IF(lane->ringed != queue_lane_open(&core->queues, at), "I4: a lane's round");
+    BROKEN_IF(lane_turn(lane) > q->turns, "I4: a turn that was not given out");
+    BROKEN_IF(ready && !order_check(ready, &core->queues.entries), "I1: a lane's heap");
+    BROKEN_IF(!ready && lane->ready != (lane->slot != 0), "N1: the slot of a lane alone");
+    BROKEN_IF(lane_jobs(&core->queues, lane) == 0, "I2: a lane without jobs");
+    BROKEN_IF(lane->ringed && !(q->ready_kinds >> lane->kind & 1),
               "I4: a kind is ready and not marked");
-    return check_siblings(lane);
+    return check_siblings(core, at);
+}
+
+static const char *check_lanes(const struct core *core, uint32_t *ret_running)
+{
+    const char *broken = NULL;
+    struct lane_walk walk = {0};
+    uint32_t running = 0, count = 0, queues = 0;
+    size_t pos = 0;
+
+    for (uint32_t at; !broken && (at = lane_next(&core->queues, &walk)); count++) {
+        const struct lane *lane = lane_at(&core->queues, at);
+
+        broken = check_lane(core, at);
+        running += lane->kind == KIND_WORKER ? 0 : lane_running(&core->queues, lane);
+    }
+    for (const struct queue *q; (q = map_next(&core->queues.by_name, &pos));)
+        queues += q->lanes;
+    *ret_running = running;
+    return broken || count == queues ? broken : "N2: a lane cannot be found";
 }
 
 static const char *check_ages(const struct core *core, const struct queue *q)
@@ -118,7 +157,7 @@ static const char *check_queue(const struct core *core, const struct queue *q,
     bool opened = q->ready_kinds && !q->record.paused && (!limit || q->running < limit);
 
     for (unsigned kind = 0; kind < KIND_COUNT; kind++)
-        BROKEN_IF((q->ready_kinds >> kind & 1) == list_is_empty(&q->rings[kind]),
+        BROKEN_IF((q->ready_kinds >> kind & 1) != (q->rings[kind].first != 0),
                   "I4: ready kinds of a queue");
     BROKEN_IF(opened == list_is_empty(&q->ring), "I4: a queue's place in the round");
     BROKEN_IF(q->dirty, "I8: a queue is dirty");
@@ -132,18 +171,10 @@ static const char *check_queue(const struct core *core, const struct queue *q,
 static const char *check_queues(const struct core *core)
 {
     uint64_t counts[JOB_STATE_COUNT] = {0};
-    const char *broken = NULL;
-    uint32_t running = 0;
+    uint32_t running;
+    const char *broken = check_lanes(core, &running);
     size_t pos = 0;
 
-    for (uint32_t i = 0; !broken && i < core->queues.lanes_len; i++) {
-        const struct lane *lane = core->queues.lanes[i].lane;
-
-        if (lane) {
-            broken = check_lane(core, lane);
-            running += lane->kind == KIND_WORKER ? 0 : lane->running;
-        }
-    }
     if (!broken && running != core->running)
         broken = "I2: running of the lanes";
     for (struct queue *q; !broken && (q = map_next(&core->queues.by_name, &pos));)
@@ -187,9 +218,10 @@ static void print_entry(const struct core *core, uint32_t index, struct buf *ret
     const char *reason = job_reason_name(e->reason);
 
     buf_putf(ret, "%llu %s %s %s/%s", (unsigned long long)e->id, job_state_name(e->state),
-             reason ? reason : "-", lane->queue->record.name, job_kind_name(lane->kind));
+             reason ? reason : "-", queue_of_lane(&core->queues, lane)->record.name,
+             job_kind_name(lane->kind));
     buf_putf(ret, "/%s priority=%d attempt=%u crashes=%u fence=%u", lane->key, e->priority,
-             e->attempt, e->crashes, e->fence);
+             x ? x->attempt : 0, x ? x->crashes : 0u, x ? x->fence : 0);
     buf_putf(ret, " flags=%u run_at=%lld", e->flags & ~(unsigned)(ENTRY_RELAXED | ENTRY_USUAL),
              (long long)e->run_at_ms);
     buf_putf(ret, " started=%lld start_by=%lld retry_until=%lld",
@@ -203,7 +235,7 @@ static void print_entry(const struct core *core, uint32_t index, struct buf *ret
 
 static void print_entries(const struct core *core, struct buf *ret)
 {
-    size_t count = core->queues.entries.map_len, n = 0;
+    size_t count = core->queues.entries.by_id.len, n = 0;
     uint32_t *order = malloc((count ? count : 1) * sizeof *order), pos = 0;
 
     if (!order) {
@@ -297,7 +329,7 @@ bool core_job_state(const struct core *core, uint64_t id, enum job_state *ret_st
     if (index == ENTRY_NONE)
         return false;
     *ret_state = core_entry(core, index)->state;
-    *ret_fence = core_entry(core, index)->fence;
+    *ret_fence = core_fence(core, core_entry(core, index));
     return true;
 }
 
@@ -319,21 +351,17 @@ uint32_t core_running(const struct core *core)
 
 size_t core_bytes(const struct core *core)
 {
-    const struct entries *all = &core->queues.entries;
-    size_t bytes = (size_t)all->map_cap * sizeof *all->map;
+    const struct queues *all = &core->queues;
+    size_t bytes = arena_bytes(&all->entries.entries) + arena_bytes(&all->entries.extras) +
+                   arena_bytes(&all->lanes) + table_bytes(&all->entries.by_id) +
+                   table_bytes(&all->by_key);
+    size_t pos = 0;
 
-    bytes += (size_t)((all->len + ENTRY_CHUNK - 1) / ENTRY_CHUNK) * ENTRY_CHUNK *
-             sizeof(struct entry);
-    bytes += (size_t)((all->extra_len + ENTRY_CHUNK - 1) / ENTRY_CHUNK) * ENTRY_CHUNK *
-             sizeof(struct extra);
-    bytes += ((size_t)core->due.cap + core->expiry.cap) * sizeof(uint32_t);
-    for (uint32_t i = 0; i < core->queues.lanes_len; i++) {
-        const struct lane *lane = core->queues.lanes[i].lane;
-
-        if (lane)
-            bytes += sizeof *lane + strlen(lane->key) + lane->ready.cap * sizeof(uint32_t);
+    for (const struct queue *q; (q = map_next(&all->by_name, &pos));) {
+        for (uint32_t at = q->crowded; at; at = lane_crowd(all, lane_at(all, at))->next)
+            bytes += lane_ready(all, lane_at(all, at))->cap * sizeof(uint32_t);
     }
-    return bytes;
+    return bytes + ((size_t)core->due.cap + core->expiry.cap) * sizeof(uint32_t);
 }
 
 bool core_queue_next(const struct core *core, size_t *pos, struct core_queue *ret)

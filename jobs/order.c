@@ -97,7 +97,7 @@ void order_remove(struct order *o, const struct entries *all, uint32_t index)
     uint32_t at = *slot_of(o->kind, all, index);
 
     assert_always(at < o->len && o->slots[at] == index);
-    *slot_of(o->kind, all, index) = ENTRY_NONE;
+    *slot_of(o->kind, all, index) = ORDER_NONE;
 
     uint32_t last = o->slots[--o->len];
 

@@ -10,122 +10,30 @@
 /* How far from the young end a job looks for its place by age. Beyond it the place is
  * approximate, which only the metric "oldest" could see. */
 #define AGE_STEPS_MAX 64
+#define NUMBERS_FIRST 16
 
-/* ----- lanes ----- */
+/* ----- numbers ----- */
 
-static int lanes_reserve(struct queues *all)
+/* The first guess is right as long as no queue has gone. */
+static int number_take(struct queues *all, struct queue *q)
 {
-    if (all->lanes_free || all->lanes_len < all->lanes_cap)
-        return 0;
+    uint32_t n = (uint32_t)all->by_name.len;
 
-    uint32_t more = all->lanes_cap ? all->lanes_cap * 2 : 16;
-    struct lane_slot *grown = reallocarray(all->lanes, more, sizeof *grown);
+    if (n == all->numbered_cap) {
+        uint32_t cap = n ? n * 2 : NUMBERS_FIRST;
+        struct queue **grown = reallocarray(all->numbered, cap, sizeof(struct queue *));
 
-    if (!grown)
-        return -ENOMEM;
-    all->lanes = grown;
-    all->lanes_cap = more;
-    return 0;
-}
-
-/* Its jobs hold the index, so a lane never moves; a freed slot goes to the next lane. */
-static void slot_take(struct queues *all, struct lane *lane)
-{
-    lane->index = all->lanes_free ? all->lanes_free - 1 : all->lanes_len++;
-    if (all->lanes_free)
-        all->lanes_free = all->lanes[lane->index].next_free;
-    all->lanes[lane->index] = (struct lane_slot){.lane = lane};
-}
-
-static void slot_give(struct queues *all, const struct lane *lane)
-{
-    all->lanes[lane->index] = (struct lane_slot){.next_free = all->lanes_free};
-    all->lanes_free = lane->index + 1;
-}
-
-static void idle_list(struct queues *all, struct lane *lane)
-{
-    if (lane->idle_listed)
-        return;
-    lane->idle_listed = true;
-    lane->idle_next = all->idle;
-    all->idle = lane->index + 1;
-}
-
-static struct lane *lane_lookup(const struct queue *q, enum job_kind kind, const char *key)
-{
-    return key ? map_find_name(&q->keyed[kind], key) : q->plain[kind];
-}
-
-static void sibling_join(struct queue *q, struct lane *lane, const char *key)
-{
-    lane->sibling = lane;
-    for (unsigned kind = 1; kind < KIND_COUNT; kind++) {
-        struct lane *other = lane_lookup(q, kind, key);
-
-        if (!other || other == lane)
-            continue;
-        lane->sibling = other->sibling;
-        other->sibling = lane;
-        return;
+        if (!grown)
+            return -ENOMEM;
+        memset(grown + n, 0, (cap - n) * sizeof(struct queue *));
+        all->numbered = grown;
+        all->numbered_cap = cap;
     }
-}
-
-static void sibling_leave(struct lane *lane)
-{
-    struct lane *before = lane;
-
-    while (before->sibling != lane)
-        before = before->sibling;
-    before->sibling = lane->sibling;
-}
-
-static int lane_add(struct queues *all, struct queue *q, enum job_kind kind, const char *key,
-                    struct lane **ret)
-{
-    size_t bytes = key ? strlen(key) + 1 : 1;
-    struct lane *lane = calloc(1, sizeof *lane + bytes);
-
-    if (!lane || lanes_reserve(all) < 0)
-        goto undo;
-    list_init(&lane->ring);
-    lane->queue = q;
-    lane->ready.kind = ORDER_READY;
-    lane->kind = (uint8_t)kind;
-    memcpy(lane->key, key ? key : "", bytes);
-    if (key && map_put_name(&q->keyed[kind], lane->key, lane) < 0)
-        goto undo;
-    if (!key)
-        q->plain[kind] = lane;
-    sibling_join(q, lane, key);
-    slot_take(all, lane);
-    idle_list(all, lane);
-    *ret = lane;
+    while (all->numbered[n])
+        n = (n + 1) % all->numbered_cap;
+    all->numbered[n] = q;
+    q->number = (uint16_t)n;
     return 0;
-undo:
-    free(lane);
-    return -ENOMEM;
-}
-
-static void lane_free(struct lane *lane)
-{
-    if (!lane)
-        return;
-    order_deinit(&lane->ready);
-    free(lane);
-}
-
-static void lane_remove(struct queues *all, struct lane *lane)
-{
-    struct queue *q = lane->queue;
-
-    if (lane->key[0])
-        map_remove_name(&q->keyed[lane->kind], lane->key);
-    else
-        q->plain[lane->kind] = NULL;
-    sibling_leave(lane);
-    slot_give(all, lane);
-    lane_free(lane);
 }
 
 /* ----- the list by age ----- */
@@ -166,92 +74,114 @@ static uint32_t age_place(const struct queues *all, const struct queue *q, int64
     return q->newest;
 }
 
+/* ----- rings ----- */
+
+static void ring_add(struct queues *all, struct ring *ring, uint32_t at)
+{
+    struct lane *lane = lane_at(all, at);
+
+    lane->next = 0;
+    lane->prev = ring->last;
+    *(ring->last ? &lane_at(all, ring->last)->next : &ring->first) = at;
+    ring->last = at;
+    lane->ringed = true;
+}
+
+static void ring_remove(struct queues *all, struct ring *ring, uint32_t at)
+{
+    struct lane *lane = lane_at(all, at);
+
+    *(lane->prev ? &lane_at(all, lane->prev)->next : &ring->first) = lane->next;
+    *(lane->next ? &lane_at(all, lane->next)->prev : &ring->last) = lane->prev;
+    lane->ringed = false;
+}
+
+static void lane_to_back(struct queues *all, uint32_t at, uint64_t turn)
+{
+    struct lane *lane = lane_at(all, at);
+    struct ring *ring = &queue_of_lane(all, lane)->rings[lane->kind];
+
+    lane_set_turn(lane, turn);
+    if (lane->ringed)
+        ring_remove(all, ring, at);
+    ring_add(all, ring, at);
+}
+
 /* ----- ready ----- */
 
-static bool key_is_full(const struct lane *lane)
+static bool key_is_full(const struct queues *all, uint32_t at)
 {
-    uint32_t limit = lane->queue->record.key_concurrency, running = 0;
-    const struct lane *l = lane;
+    const struct lane *lane = lane_at(all, at);
+    uint32_t limit = queue_of_lane(all, lane)->record.key_concurrency, running = 0, l = at;
 
     if (!limit || !lane->key[0])
         return false;
     do
-        running += l->running;
-    while ((l = l->sibling) != lane);
+        running += lane_running(all, lane_at(all, l));
+    while ((l = lane_sibling(all, l)) != at);
     return running >= limit;
 }
 
-static void lane_to_back(struct lane *lane, uint64_t turn)
-{
-    lane->turn = turn;
-    list_remove(&lane->ring);
-    list_push_back(&lane->queue->rings[lane->kind], &lane->ring);
-}
-
 /* Takes it into the round of its queue or out. */
-static void lane_refresh(struct queues *all, struct lane *lane)
+static void lane_refresh(struct queues *all, uint32_t at)
 {
-    struct queue *q = lane->queue;
-    bool opened = queue_lane_open(lane);
+    struct lane *lane = lane_at(all, at);
+    struct queue *q = queue_of_lane(all, lane);
+    bool opened = queue_lane_open(all, at);
 
-    if (opened == !list_is_empty(&lane->ring))
+    if (opened == lane->ringed)
         return;
     if (opened)
-        lane_to_back(lane, ++q->turns);
+        lane_to_back(all, at, ++q->turns);
     else
-        list_remove(&lane->ring);
-    if (list_is_empty(&q->rings[lane->kind]))
+        ring_remove(all, &q->rings[lane->kind], at);
+    if (!q->rings[lane->kind].first)
         q->ready_kinds &= ~(1u << lane->kind);
     else
         q->ready_kinds |= 1u << lane->kind;
     queue_refresh(all, q);
 }
 
-static void ready_push(struct queues *all, struct lane *lane, uint32_t index)
+static void ready_push(struct queues *all, uint32_t index)
 {
-    order_push(&lane->ready, &all->entries, index);
-    all->ready[lane->kind]++;
+    uint32_t lane = entry_at(&all->entries, index)->lane;
+
+    lane_push(all, lane, index);
+    all->ready[lane_at(all, lane)->kind]++;
     lane_refresh(all, lane);
 }
 
 /* ----- the choice ----- */
 
-static struct lane *lane_of_ring(struct list *ring)
+/* A lane of the key whose turn it is; 0 when the queue has nothing of these kinds. */
+static uint32_t turn_pick(const struct queues *all, const struct queue *q, uint32_t kinds)
 {
-    return container_of(ring->next, struct lane, ring);
-}
-
-/* A lane of the key whose turn it is; NULL when the queue has nothing of these kinds. */
-static struct lane *turn_pick(struct queue *q, uint32_t kinds)
-{
-    struct lane *first = NULL;
+    uint32_t first = 0;
 
     for (unsigned kind = 1; kind < KIND_COUNT; kind++) {
-        if (!(kinds >> kind & 1))
-            continue;
+        uint32_t at = kinds >> kind & 1 ? q->rings[kind].first : 0;
 
-        struct lane *lane = lane_of_ring(&q->rings[kind]);
-
-        if (!first || lane->turn < first->turn)
-            first = lane;
+        if (at && (!first || lane_turn(lane_at(all, at)) < lane_turn(lane_at(all, first))))
+            first = at;
     }
     return first;
 }
 
-/* Of the key's lanes of these kinds the one with the best head; all of them had their turn. */
-static struct lane *lane_pick(const struct queues *all, struct lane *first, uint32_t kinds)
+/* Of the key's lanes of these kinds the best head; all of them had their turn. */
+static uint32_t head_pick(struct queues *all, uint32_t first, uint32_t kinds)
 {
-    uint64_t turn = ++first->queue->turns;
-    struct lane *best = first, *lane = first;
+    uint64_t turn = ++queue_of_lane(all, lane_at(all, first))->turns;
+    uint32_t best = lane_head(all, lane_at(all, first)), at = first;
 
     do {
-        if (!(kinds >> lane->kind & 1) || list_is_empty(&lane->ring))
+        const struct lane *lane = lane_at(all, at);
+
+        if (!(kinds >> lane->kind & 1) || !lane->ringed)
             continue;
-        lane_to_back(lane, turn);
-        if (order_before(ORDER_READY, &all->entries, order_peek(&lane->ready),
-                         order_peek(&best->ready)))
-            best = lane;
-    } while ((lane = lane->sibling) != first);
+        lane_to_back(all, at, turn);
+        if (order_before(ORDER_READY, &all->entries, lane_head(all, lane), best))
+            best = lane_head(all, lane);
+    } while ((at = lane_sibling(all, at)) != first);
     return best;
 }
 
@@ -278,8 +208,6 @@ static bool ages_are_sorted(const struct queues *all, const uint32_t *order, siz
 
 static void queue_free(struct queue *q)
 {
-    for (unsigned kind = 0; kind < KIND_COUNT; kind++)
-        map_deinit(&q->keyed[kind]);
     free(q->record.name);
     free(q);
 }
@@ -288,7 +216,7 @@ static void queue_free(struct queue *q)
 
 void queue_init(struct queues *all)
 {
-    *all = (struct queues){.lanes_len = 0};
+    *all = (struct queues){.numbered_cap = 0};
     list_init(&all->open);
 }
 
@@ -296,13 +224,15 @@ void queue_deinit(struct queues *all)
 {
     size_t pos = 0;
 
-    for (uint32_t i = 0; i < all->lanes_len; i++)
-        lane_free(all->lanes[i].lane);
-    for (struct queue *q; (q = map_next(&all->by_name, &pos));)
+    for (struct queue *q; (q = map_next(&all->by_name, &pos));) {
+        lane_free_crowds(all, q);
         queue_free(q);
+    }
     map_deinit(&all->by_name);
+    table_deinit(&all->by_key);
+    arena_deinit(&all->lanes);
     entry_deinit(&all->entries);
-    free(all->lanes);
+    free(all->numbered);
 }
 
 struct queue *queue_find(const struct queues *all, const char *name)
@@ -320,13 +250,16 @@ int queue_add(struct queues *all, const char *name, struct queue **ret)
     if (!q)
         return -ENOMEM;
     q->record.name = str_dup(name);
-    if (!q->record.name || map_put_name(&all->by_name, q->record.name, q) < 0) {
+    if (!q->record.name || number_take(all, q) < 0) {
+        queue_free(q);
+        return -ENOMEM;
+    }
+    if (map_put_name(&all->by_name, q->record.name, q) < 0) {
+        all->numbered[q->number] = NULL;
         queue_free(q);
         return -ENOMEM;
     }
     list_init(&q->ring);
-    for (unsigned kind = 0; kind < KIND_COUNT; kind++)
-        list_init(&q->rings[kind]);
     q->oldest = q->newest = ENTRY_NONE;
     *ret = q;
     return 0;
@@ -334,8 +267,8 @@ int queue_add(struct queues *all, const char *name, struct queue **ret)
 
 void queue_remove(struct queues *all, struct queue *q)
 {
-    for (unsigned kind = 0; kind < KIND_COUNT; kind++)
-        assert_always(!q->plain[kind] && q->keyed[kind].len == 0);
+    assert_always(q->lanes == 0);
+    all->numbered[q->number] = NULL;
     list_remove(&q->ring);
     map_remove_name(&all->by_name, q->record.name);
     queue_free(q);
@@ -356,103 +289,64 @@ void queue_refresh(struct queues *all, struct queue *q)
 
 void queue_refresh_keys(struct queues *all, struct queue *q)
 {
-    for (unsigned kind = 1; kind < KIND_COUNT; kind++) {
-        size_t pos = 0;
-
-        for (struct lane *lane; (lane = map_next(&q->keyed[kind], &pos));)
-            lane_refresh(all, lane);
-    }
+    for (uint32_t at = q->crowded; at; at = lane_crowd(all, lane_at(all, at))->next)
+        lane_refresh(all, at);
     queue_refresh(all, q);
 }
 
-void queue_running(struct queues *all, struct lane *lane, int n)
+void queue_running(struct queues *all, uint32_t at, int n)
 {
-    struct lane *l = lane;
+    struct queue *q = queue_of_lane(all, lane_at(all, at));
+    uint32_t l = at;
 
-    lane->running += (uint32_t)n;
-    lane->queue->running += (uint32_t)n;
+    lane_add_running(all, lane_at(all, at), n);
+    q->running += (uint32_t)n;
     do
         lane_refresh(all, l);
-    while ((l = l->sibling) != lane);
-    queue_refresh(all, lane->queue);
+    while ((l = lane_sibling(all, l)) != at);
+    queue_refresh(all, q);
 }
 
-bool queue_lane_open(const struct lane *lane)
+bool queue_lane_open(const struct queues *all, uint32_t at)
 {
-    return lane->ready.len > 0 && !key_is_full(lane);
-}
-
-int queue_lane(struct queues *all, struct queue *q, enum job_kind kind, const char *key,
-               struct lane **ret)
-{
-    struct lane *lane = lane_lookup(q, kind, key);
-
-    if (lane) {
-        *ret = lane;
-        return 0;
-    }
-    return lane_add(all, q, kind, key, ret);
-}
-
-void queue_lane_leave(struct queues *all, struct lane *lane)
-{
-    assert_always(lane->jobs > 0);
-    lane->jobs--;
-    idle_list(all, lane);
-}
-
-void queue_sweep(struct queues *all, bool trim)
-{
-    while (all->idle) {
-        struct lane *lane = all->lanes[all->idle - 1].lane;
-
-        all->idle = lane->idle_next;
-        lane->idle_listed = false;
-        if (lane->jobs == 0)
-            lane_remove(all, lane);
-        else if (trim)
-            order_trim(&lane->ready);
-    }
+    return lane_head(all, lane_at(all, at)) != ENTRY_NONE && !key_is_full(all, at);
 }
 
 void queue_ready(struct queues *all, uint32_t index)
 {
     const struct entry *e = entry_at(&all->entries, index);
-    struct lane *lane = queue_lane_of(all, e);
-    uint32_t older = age_place(all, lane->queue, e->run_at_ms);
-    uint32_t newer =
-        older == ENTRY_NONE ? lane->queue->oldest : entry_at(&all->entries, older)->newer;
+    struct queue *q = queue_of_lane(all, queue_lane_of(all, e));
+    uint32_t older = age_place(all, q, e->run_at_ms);
+    uint32_t newer = older == ENTRY_NONE ? q->oldest : entry_at(&all->entries, older)->newer;
 
-    age_insert(all, lane->queue, index, older, newer);
-    ready_push(all, lane, index);
+    age_insert(all, q, index, older, newer);
+    ready_push(all, index);
 }
 
 void queue_ready_again(struct queues *all, uint32_t index)
 {
     const struct entry *e = entry_at(&all->entries, index);
-    struct lane *lane = queue_lane_of(all, e);
 
-    age_insert(all, lane->queue, index, e->older, e->newer);
-    ready_push(all, lane, index);
+    age_insert(all, queue_of_lane(all, queue_lane_of(all, e)), index, e->older, e->newer);
+    ready_push(all, index);
 }
 
 void queue_unready(struct queues *all, uint32_t index)
 {
     struct entry *e = entry_at(&all->entries, index);
-    struct lane *lane = queue_lane_of(all, e);
-    struct queue *q = lane->queue;
+    const struct lane *lane = queue_lane_of(all, e);
 
-    age_remove(all, q, e);
-    order_remove(&lane->ready, &all->entries, index);
+    age_remove(all, queue_of_lane(all, lane), e);
+    lane_pull(all, e->lane, index);
     all->ready[lane->kind]--;
-    lane_refresh(all, lane);
+    lane_refresh(all, e->lane);
 }
 
 uint32_t queue_pick_in(struct queues *all, struct queue *q, uint32_t kinds)
 {
-    struct lane *first = turn_pick(q, q->ready_kinds & kinds);
+    uint32_t first = turn_pick(all, q, q->ready_kinds & kinds);
 
-    return first ? order_peek(&lane_pick(all, first, kinds)->ready) : ENTRY_NONE;
+    return first ? head_pick(all, first, kinds) : ENTRY_NONE;
 }
 
 uint32_t queue_pick(struct queues *all, uint32_t kinds)

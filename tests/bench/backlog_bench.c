@@ -2,8 +2,9 @@
  * and with ended jobs through the store's seam, puts a store with a thousand jobs beside it,
  * and measures both in turn, so that each pair sees the same disk and the same neighbours.
  *
- *   backlog_bench [-quick] [-waiting 1000000] [-done 10000000] [-seconds 20]
+ *   backlog_bench [-quick] [-keys] [-waiting 1000000] [-done 10000000] [-seconds 20]
  *
+ * With -keys each waiting job has a key of its own, else one in ten has one of a thousand.
  * Prints lines: bench, id, value, unit, ratio to the small store or to the bound. The stores
  * lie in a scratch folder of TMPDIR (about 6 GB for ten million) and are gone at the end. */
 #include "base/buf.h"
@@ -32,7 +33,8 @@
 static struct {
     uint64_t waiting, done;
     unsigned seconds;
-} options = {1000000, 10000000, 20};
+    bool keys;
+} options = {1000000, 10000000, 20, false};
 
 static void line(const char *id, double value, const char *unit, double ratio)
 {
@@ -53,15 +55,26 @@ static void names_make(void)
         snprintf(key_names[i], sizeof key_names[i], "customer-%d", i);
 }
 
+static const char *key_of(uint64_t id, enum job_state state)
+{
+    static char own[BATCH][24];
+    char *key = own[id % BATCH];
+
+    if (!options.keys || job_state_is_final(state))
+        return id % 10 == 7 ? key_names[id / 10 % KEYS] : NULL;
+    snprintf(key, sizeof own[0], "customer%08llu", (unsigned long long)id);
+    return key;
+}
+
 static struct job job_of(uint64_t id, enum job_state state, char spec[160])
 {
     const char *queue = queue_names[id % QUEUES];
-    const char *key = id % 10 == 7 ? key_names[id / 10 % KEYS] : NULL;
+    const char *key = key_of(id, state);
     struct job job = {.id = id,
                       .kind = KIND_EXEC,
                       .state = state,
                       .queue = (char *)queue,
-                      .key = (char *)key, /* one in ten */
+                      .key = (char *)key,
                       .spec = spec,
                       .created_at_ms = BEGAN_MS + (int64_t)id,
                       .run_at_ms = BEGAN_MS + (int64_t)id};
@@ -312,15 +325,16 @@ static void compare_stores(struct store *small_store, struct store *full_store)
     double heap, cpu_ms;
 
     side_open(&small, small_store);
-    heap = (double)mallinfo2().uordblks;
+    malloc_trim(0);
+    heap = status_bytes("RssAnon:");
     began_ns = clock_mono_ns();
     cpu_ms = own_cpu_ms();
     side_open(&full, full_store);
     cpu_ms = own_cpu_ms() - cpu_ms;
     line("load_ms", since(began_ns) / 1e6, "ms", since(began_ns) / 3e9);
     line("load_cpu_ms", cpu_ms, "ms", cpu_ms / 3e3); /* without the neighbours */
-    heap = ((double)mallinfo2().uordblks + (double)mallinfo2().hblkhd - heap) /
-           (double)options.waiting;
+    malloc_trim(0);                                  /* what the load took for a while */
+    heap = (status_bytes("RssAnon:") - heap) / (double)options.waiting;
     line("waiting_job_bytes", heap, "bytes", heap / 100);
     compare_sides("take_core", &small, &full, take_core, NULL);
     compare_sides("take_stored", &small, &full, take_stored, NULL);
@@ -463,6 +477,8 @@ static bool read_options(int argc, char **argv)
             options.waiting /= 10;
             options.done /= 20;
             options.seconds /= 4;
+        } else if (strcmp(argv[i], "-keys") == 0) {
+            options.keys = true;
         } else if (strcmp(argv[i], "-waiting") == 0 && i + 1 < argc) {
             options.waiting = strtoull(argv[++i], NULL, 10);
         } else if (strcmp(argv[i], "-done") == 0 && i + 1 < argc) {
@@ -483,7 +499,8 @@ int main(int argc, char **argv)
     struct store *small, *full;
 
     if (!read_options(argc, argv)) {
-        fprintf(stderr, "usage: backlog_bench [-quick] [-waiting N] [-done N] [-seconds N]\n");
+        fprintf(stderr,
+                "usage: backlog_bench [-quick] [-keys] [-waiting N] [-done N] [-seconds N]\n");
         return 2;
     }
     snprintf(folder, sizeof folder, "%s/stint-backlog-XXXXXX", tmp ? tmp : "/tmp");

@@ -1,10 +1,9 @@
 /* engine_bench.c: the engine beside its floor, without HTTP. On a store in a scratch folder of
  * TMPDIR, in one run: the rate of fdatasync, durable submissions by 1 and by 64 tasks, batches
- * of 100 by 4 tasks, jobs that do nothing from submission to end, and the bytes of a waiting
- * job. A line each: bench, id, value, unit, ratio to the floor of the same run. */
+ * of 100 by 4 tasks, and jobs that do nothing from submission to end. A line each: bench, id,
+ * value, unit, ratio to the floor of the same run. */
 #include "base/buf.h"
 #include "base/clock.h"
-#include "jobs/core.h"
 #include "jobs/engine.h"
 #include "scheduler/group.h"
 #include "scheduler/task.h"
@@ -15,7 +14,6 @@
 #include <unistd.h>
 
 #define SECONDS 2
-#define WAITING 1000000
 #define BATCH_MAX 100
 #define HELD "{\"exec\":{\"argv\":[\"true\"]},\"hold\":true}"
 #define NOTHING "{\"exec\":{\"argv\":[\"true\"]}}"
@@ -135,51 +133,6 @@ static void bench_through(void)
          "jobs/s", 0);
 }
 
-/* What the core alone holds and takes, with a million waiting. */
-static void bench_core(void)
-{
-    static struct job jobs[1000];
-    static struct core_submission items[1000];
-    struct core_limits limits = {.running_max = 1, .kind_max = {[KIND_EXEC] = 1}};
-    struct core_input in = {.kind = INPUT_SUBMIT, .submit = {items, 1000, 0}};
-    struct core_update *u;
-    struct core *core;
-    uint64_t began_ns, starts = 0;
-    struct outcome good = {.kind = OUTCOME_SUCCEEDED};
-    struct retry_spec retry = {.max_attempts = 1};
-
-    MUST(core_new(&limits, 1, 1, &core) == 0 && core_update_new(&u) == 0);
-    for (int i = 0; i < 1000; i++) {
-        jobs[i] = (struct job){.kind = KIND_EXEC, .queue = (char *)"q"};
-        items[i] = (struct core_submission){.job = &jobs[i]};
-    }
-    began_ns = clock_mono_ns();
-    for (int n = 0; n < WAITING / 1000; n++) {
-        MUST(core_step(core, &in, 1, u) == CORE_OK && core_rows(core, u) == 0);
-        core_keep(core, u);
-    }
-    line("core submit", WAITING * (double)NS_PER_S / (double)(clock_mono_ns() - began_ns),
-         "jobs/s", 0);
-    line("core waiting job", (double)core_bytes(core) / WAITING, "bytes", 0);
-    began_ns = clock_mono_ns();
-    for (; starts < 100000; starts++) {
-        if (starts > 0)
-            MUST(core_step(core,
-                           &(struct core_input){.kind = INPUT_FINISHED,
-                                                .finished = {.id = starts,
-                                                             .fence = 1,
-                                                             .outcome = &good,
-                                                             .retry = &retry}},
-                           1, u) == CORE_OK);
-        MUST(core_start(core, 1, u) == 0 && core_rows(core, u) == 0);
-        core_keep(core, u);
-    }
-    line("core start and end", (double)starts * NS_PER_S / (double)(clock_mono_ns() - began_ns),
-         "jobs/s", 0);
-    core_update_free(u);
-    core_free(core);
-}
-
 static int bench(void *arg)
 {
     struct kind_config config = {.state_dir = arg};
@@ -209,7 +162,6 @@ int main(void)
 
     snprintf(folder, sizeof folder, "%s/stint-bench-XXXXXX", tmp ? tmp : "/tmp");
     MUST(mkdtemp(folder) != NULL);
-    bench_core();
     bench_sync(folder);
     MUST(scheduler_run(NULL, bench, folder) == 0);
     snprintf(command, sizeof command, "rm -rf '%s'", folder);

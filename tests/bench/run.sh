@@ -209,6 +209,12 @@ crowd() {
     bench wait_1000_answered_ms "$(value answered_ms)" ms
 }
 
+# A million waiting in the core alone, without keys and with a key each.
+core() {
+    wanted core || return 0
+    "$build/tests/bench/core_bench"
+}
+
 # A million waiting, ten million ended: on stores of its own, without a daemon.
 backlog() {
     wanted backlog || return 0
@@ -226,4 +232,5 @@ latency http ""
 latency exec _exec
 rest
 crowd
+core
 backlog

@@ -1,6 +1,8 @@
 /* I3 of base/err.h: what fails for want of memory has changed nothing. The sources are compiled
  * into this test with allocators that fail at the n-th call; each scenario runs with n = 1, 2,
  * … until it needs fewer allocations than that. */
+#include "base/pages.h"
+
 #include <stdbool.h>
 #include <stdlib.h>
 
@@ -28,16 +30,25 @@ static void *test_calloc(size_t count, size_t bytes)
     return fails_now() ? NULL : calloc(count, bytes);
 }
 
+static void *test_pages_new(size_t bytes)
+{
+    return fails_now() ? NULL : pages_new(bytes);
+}
+
 #define realloc test_realloc
 #define reallocarray test_reallocarray
 #define calloc test_calloc
+#define pages_new test_pages_new
+#include "base/arena.c"
 #include "base/buf.c"
 #undef CAP_FIRST
 #include "base/heap.c"
 #include "base/map.c"
+#include "base/table.c"
 #undef realloc
 #undef reallocarray
 #undef calloc
+#undef pages_new
 
 #include "tests/lib/suite.h"
 
@@ -126,9 +137,94 @@ START_TEST(a_put_without_memory_leaves_the_map_as_it_was)
 }
 END_TEST
 
+START_TEST(an_arena_without_memory_keeps_its_items)
+{
+    enum { N = 4000 };
+    static uint32_t refs[N];
+
+    EVERY_FAILURE(n)
+    {
+        struct arena a = {0};
+        unsigned none = 0;
+
+        for (uint32_t i = 0; i < N; i++) {
+            refs[i] = arena_add(&a, 200);
+            none += !refs[i];
+            if (refs[i])
+                memcpy(arena_at(&a, refs[i]), &i, sizeof i);
+        }
+        more = failed;
+        ck_assert_uint_eq(none, failed);
+        for (uint32_t i = 0; i < N; i++)
+            ck_assert(!refs[i] || memcmp(arena_at(&a, refs[i]), &i, sizeof i) == 0);
+        for (uint32_t i = 0; i < N; i++) {
+            if (refs[i])
+                arena_drop(&a, refs[i]);
+        }
+        ck_assert_uint_eq(arena_bytes(&a), ARENA_CHUNK_BYTES);
+        arena_deinit(&a);
+    }
+}
+END_TEST
+
+static uint32_t links[20001];
+
+static uint32_t *test_link(const void *owner, uint32_t item)
+{
+    (void)owner;
+    return &links[item];
+}
+
+static uint64_t test_hash(const void *owner, uint32_t item)
+{
+    (void)owner;
+    return table_mix(item);
+}
+
+static const struct table_items test_items = {test_link, test_hash};
+
+static bool table_has(const struct table *t, uint32_t item)
+{
+    uint32_t at = table_chain(t, table_mix(item));
+
+    while (at && at != item)
+        at = links[at];
+    return at == item;
+}
+
+/* The first item fails, and every later one finds a place in a longer chain. */
+START_TEST(a_table_without_memory_grows_later)
+{
+    enum { N = 20000 };
+
+    EVERY_FAILURE(n)
+    {
+        struct table t = {0};
+        uint32_t refused = 0;
+
+        for (uint32_t i = 1; i <= N; i++) {
+            if (table_add(&t, &test_items, NULL, i) < 0)
+                refused = i;
+        }
+        more = failed;
+        ck_assert_uint_le(refused, 1);
+        ck_assert_uint_eq(t.len, N - refused);
+        ck_assert_uint_le(t.len, t.buckets * 2); /* L3 again, soon */
+        for (uint32_t i = 1; i <= N; i++)
+            ck_assert_int_eq(table_has(&t, i), i != refused);
+        for (uint32_t i = refused + 1; i <= N; i++)
+            table_remove(&t, &test_items, NULL, i);
+        ck_assert_uint_eq(t.len, 0);
+        table_deinit(&t);
+    }
+}
+END_TEST
+
 int main(void)
 {
-    return SUITE_MAIN("base/memory", a_buf_without_memory_keeps_what_it_had,
+    return SUITE_MAIN("base/memory", an_arena_without_memory_keeps_its_items,
+                      a_table_without_memory_grows_later,
+                      a_buf_without_memory_keeps_what_it_had,
                       a_push_without_memory_leaves_the_heap_as_it_was,
                       a_put_without_memory_leaves_the_map_as_it_was);
 }

@@ -3,6 +3,7 @@
  * then as it stood before, and the same round succeeds when there is memory again. */
 #include "base/buf.h"
 #include "base/own.h"
+#include "base/pages.h"
 #include "jobs/commit.h"
 #include "tests/lib/suite.h"
 
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define NOW INT64_C(1700000000000)
 #define ITEMS 12
@@ -47,6 +49,21 @@ void *calloc(size_t count, size_t bytes)
 void *realloc(void *old, size_t bytes)
 {
     return fails_now() ? NULL : __libc_realloc(old, bytes);
+}
+
+void *pages_new(size_t bytes)
+{
+    void *pages = fails_now() ? MAP_FAILED
+                              : mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    return pages == MAP_FAILED ? NULL : pages;
+}
+
+void pages_free(void *pages, size_t bytes)
+{
+    if (pages)
+        ck_assert_int_eq(munmap(pages, bytes), 0);
 }
 #endif
 
