@@ -10,8 +10,8 @@ PACKAGES := build-essential pkg-config libmicrohttpd-dev libsqlite3-dev libjanss
             libcurl4-openssl-dev libarchive-dev libssl-dev libsystemd-dev libinih-dev
 TOOLS    := check clang clang-format clang-tidy libclang-rt-14-dev cppcheck shellcheck mandoc spin \
             curl jq python3 mmdebstrap systemd systemd-container valgrind systemtap-sdt-dev gdb \
-            gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user qemu-system-x86 busybox-static cpio \
-            e2fsprogs mount
+            gdb-multiarch gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user qemu-system-x86 \
+            busybox-static cpio e2fsprogs mount
 LIBS     := libmicrohttpd sqlite3 jansson libsystemd inih
 LATE     := libcurl libarchive libcrypto# not linked: loaded by the first job that needs them, see jobs/late.h
 PKG      := pkg-config

@@ -6,18 +6,44 @@
     (gdb) stint bt 17           the stack of task 17
     (gdb) stint bt all          of all of them
 
-A task that does not run has its registers on its own stack, in the order of switch_x86_64.S. An
-unwinder shows them to gdb as the caller of the frame that is selected: so nothing is written,
-and it works on a core as well. Its frame must have the task's stack pointer, or gdb ends with
-"previous frame inner to this frame". A task that runs is shown by its thread.
+A task that does not run has its registers on its own stack, in the order of the machine's
+switch_*.S. An unwinder shows them to gdb as the caller of the frame that is selected: so nothing
+is written, and it works on a core as well, also on that of another machine (gdb-multiarch). Its
+frame must have the task's stack pointer, or gdb ends with "previous frame inner to this frame".
+A task that runs is shown by its thread.
 """
 
 import gdb
 from gdb.unwinder import Unwinder, register_unwinder
 
-# From the saved stack pointer up, in words; the first holds mxcsr and the x87 control word.
-SAVED = {"r15": 1, "r14": 2, "r13": 3, "r12": 4, "rbx": 5, "rbp": 6, "rip": 7}
-SAVED_BYTES = 64
+
+class Machine:
+    """How switch_context leaves a stack: what is saved in which word from its pointer up."""
+
+    def __init__(self, sp, pc, saved, saved_bytes):
+        self.sp = sp
+        self.pc = pc
+        self.saved = saved
+        self.saved_bytes = saved_bytes
+
+
+MACHINES = {
+    # The first word holds mxcsr and the x87 control word.
+    "i386:x86-64": Machine(
+        "rsp", "rip", {"r15": 1, "r14": 2, "r13": 3, "r12": 4, "rbx": 5, "rbp": 6, "rip": 7}, 64
+    ),
+    # It goes on where x30 says. d8 to d15 and FPCR lie behind, and no unwinder asks for them.
+    "aarch64": Machine(
+        "sp", "pc", {"x29": 0, "x30": 1, "pc": 1, **{f"x{19 + i}": 2 + i for i in range(10)}}, 176
+    ),
+}
+
+
+def machine():
+    name = gdb.newest_frame().architecture().name()
+    if name not in MACHINES:
+        raise gdb.GdbError(f"no switch is known for {name}")
+    return MACHINES[name]
 
 
 class FrameId:
@@ -31,19 +57,20 @@ class TaskUnwinder(Unwinder):
 
     def __init__(self):
         super().__init__("stint-task")
-        self.sp = self.below = None
+        self.machine = self.sp = self.below = None
 
     def __call__(self, pending):
         # By its stack pointer: its number need not be 0, as inlined frames have numbers too.
-        if self.sp is None or int(pending.read_register("rsp")) != self.below:
+        if self.sp is None or int(pending.read_register(self.machine.sp)) != self.below:
             return None
         word = gdb.lookup_type("unsigned long")
-        frame = FrameId(gdb.Value(self.sp), pending.read_register("rip"))
+        frame = FrameId(gdb.Value(self.sp), pending.read_register(self.machine.pc))
         info = pending.create_unwind_info(frame)
-        for register, slot in SAVED.items():
+        for register, slot in self.machine.saved.items():
             at = gdb.Value(self.sp + 8 * slot).cast(word.pointer())
             info.add_saved_register(register, at.dereference())
-        info.add_saved_register("rsp", gdb.Value(self.sp + SAVED_BYTES).cast(word))
+        above = gdb.Value(self.sp + self.machine.saved_bytes).cast(word)
+        info.add_saved_register(self.machine.sp, above)
         return info
 
 
@@ -111,7 +138,8 @@ def line_of(task):
 
 
 def stack_of_saved(task):
-    unwinder.below = number(gdb.newest_frame().read_register("rsp"))
+    unwinder.machine = machine()
+    unwinder.below = number(gdb.newest_frame().read_register(unwinder.machine.sp))
     unwinder.sp = number(task["sp"])
     gdb.invalidate_cached_frames()
     try:

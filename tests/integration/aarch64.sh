@@ -41,4 +41,37 @@ printf '%s\n' $tests | xargs -P "$(nproc)" -I{} bash -c 'one {} >$build/{}.out'
 for t in $tests; do
     sed "s/^\(ok\|FAIL\) /\1 aarch64_${t}_/" "$build/$t.out"
 done | tee $build/all.out
+
+# gdb.py on that machine: of a program that runs, through qemu's door, and of the core it leaves.
+patient=$PWD/$build/patient
+# shellcheck disable=SC2086
+make -s ARCH=aarch64 PKG=true CC=aarch64-linux-gnu-gcc VARIANT=aarch64 $build/tests/cross/patient.o &&
+    aarch64-linux-gnu-gcc -static -pthread -o "$patient" $build/tests/cross/patient.o $parts -lm
+ward=$(mktemp -d)
+trap 'rm -rf "$ward"' EXIT
+
+# look NAME ARGS...: what gdb finds there: three sleepers, the stack of each to its end. A register
+# that was read from the wrong place makes an argument differ from what the caller gave.
+look() {
+    local name=$1 said
+    shift
+    said=$(timeout 60 gdb-multiarch -nx -batch -iex 'set debuginfod enabled off' "$@" \
+        -x scheduler/gdb.py -ex 'stint tasks' -ex 'stint bt all' 2>&1)
+    if [ "$(grep -c '"sleeper" parked on channel receive' <<<"$said")" = 6 ] &&
+        [ "$(grep -c ' in innermost (' <<<"$said")" = 3 ] &&
+        [ "$(grep -c ' in lie_down (' <<<"$said")" = 1 ] &&
+        [ "$(grep -c ' in switch_entry (' <<<"$said")" = 4 ] &&
+        ! grep -q 'Backtrace stopped\|task_leave (t=0x[0-9a-f]*, t@entry=' <<<"$said"; then
+        echo "ok $name"
+    else
+        echo "FAIL $name: $said"
+    fi
+}
+(cd "$ward" && ulimit -c unlimited && timeout 120 qemu-aarch64 "$patient") >/dev/null 2>&1
+look aarch64_gdb_walks_the_stacks_of_a_core "$patient" "$ward"/qemu_*.core | tee -a $build/all.out
+(ulimit -c 0 && exec timeout 120 qemu-aarch64 -g "$ward/door" "$patient") >/dev/null 2>&1 &
+until [ -S "$ward/door" ] || ! kill -0 $!; do sleep 0.02; done
+look aarch64_gdb_walks_the_stacks_of_a_living_process "$patient" \
+    -ex "target remote $ward/door" -ex continue | tee -a $build/all.out
+wait
 ! grep -q '^FAIL' $build/all.out

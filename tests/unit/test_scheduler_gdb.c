@@ -1,11 +1,11 @@
 /* gdb.py, on a living process and on a core: it lists the tasks and walks their stacks. And the
  * USDT probes: gdb stops at them and is told their arguments. */
 #include "scheduler/block.h"
-#include "scheduler/chan.h"
 #include "scheduler/sanitizer.h"
 
 #include "tests/lib/folder.h"
 #include "tests/lib/scheduled.h"
+#include "tests/lib/ward.h"
 
 #include <fcntl.h>
 #include <glob.h>
@@ -32,21 +32,6 @@ struct patient {
     bool aborts;
 };
 
-static __attribute__((noinline)) int innermost(struct chan *c)
-{
-    return chan_recv(c, NULL, 0) + 1;
-}
-
-static __attribute__((noinline)) int between(struct chan *c)
-{
-    return innermost(c) + 1;
-}
-
-static int sleeper(void *arg)
-{
-    return between(arg) > 0 ? 0 : -EPROTO;
-}
-
 static int lie_down(void *arg)
 {
     struct patient *p = arg;
@@ -54,9 +39,7 @@ static int lie_down(void *arg)
     struct group g;
     char end;
 
-    group_open(&g, "ward");
-    for (int i = 0; i < 3; i++)
-        ck_assert_int_eq(group_go(&g, sleeper, c), 0);
+    ck_assert_int_eq(ward_open(&g, c), 0);
     let_others_run();
     ck_assert_int_eq(write(p->told[1], "x", 1), 1);
     if (p->aborts)
@@ -121,8 +104,8 @@ static unsigned count_of(const char *text, const char *word)
 static void check(const char *said)
 {
     ck_assert_msg(count_of(said, "\"sleeper\" parked on chan") == 6, "%.3000s", said);
-    ck_assert_msg(count_of(said, "group \"ward\", spawned at " __FILE__ ":") == 6, "%.3000s",
-                  said);
+    ck_assert_msg(count_of(said, "group \"ward\", spawned at ./tests/lib/ward.h:") == 6,
+                  "%.3000s", said);
     ck_assert_msg(count_of(said, " in innermost (") == 3, "%.3000s", said);
     const char *stack = strstr(said, " in innermost (");
     ck_assert_ptr_nonnull(stack = strstr(stack, " in between ("));
