@@ -13,6 +13,8 @@
 
 #define RUN_AT_ONCE 64
 #define STATE_HEAPED 1U
+/* A count: started again by its callback, or meanwhile, it may be due on another thread before
+ * this one is at its end. */
 #define STATE_RUNNING 2U
 
 struct due {
@@ -135,7 +137,7 @@ static void collect(struct timers *h, uint64_t now_ns, struct due *due)
             due->tasks[due->tasks_len] = w->task;
             due->epochs[due->tasks_len++] = w->epoch;
         } else {
-            atomic_fetch_or(&t->state, STATE_RUNNING);
+            atomic_fetch_add(&t->state, STATE_RUNNING);
             due->callbacks[due->callbacks_len++] = t;
         }
         take_out(h, t); /* a sleeper's timer may be gone from here on */
@@ -168,7 +170,7 @@ unsigned timers_run(struct timers *h, uint64_t now_ns, struct task_list *ret)
                 task_list_push(ret, due.tasks[i]);
         for (unsigned i = 0; i < due.callbacks_len; i++) {
             due.callbacks[i]->fn(due.callbacks[i]);
-            atomic_fetch_and(&due.callbacks[i]->state, ~STATE_RUNNING);
+            atomic_fetch_sub(&due.callbacks[i]->state, STATE_RUNNING);
         }
         count += due.tasks_len + due.callbacks_len;
         if (due.tasks_len + due.callbacks_len < RUN_AT_ONCE)

@@ -6,7 +6,7 @@
 
 extern const struct control_play play_runq, play_runq_next, play_event, play_chan,
     play_rendezvous, play_close, play_select, play_select_deadline, play_mutex,
-    play_mutex_deadline, play_cond, play_semaphore, play_timer, play_group, play_group_limit,
-    play_run;
+    play_mutex_deadline, play_cond, play_semaphore, play_timer, play_timer_again, play_group,
+    play_group_limit, play_run;
 
 #endif

@@ -169,3 +169,54 @@ static void timer_end(void)
 }
 
 const struct control_play play_timer = {"timer", timer_begin, timer_end, TEAR_OR};
+
+/* It is started again once its callback has begun, so that two threads may be at its callback.
+ */
+
+static struct {
+    struct timer timer;
+    unsigned begun, inside;
+    bool done;
+} again;
+
+static void fire_again(struct timer *t)
+{
+    (void)t;
+    again.begun++;
+    again.inside++;
+    control_point();
+    again.inside--;
+    CONTROL_HOLDS(!again.done);
+}
+
+static int start_again(void *arg)
+{
+    (void)arg;
+    for (unsigned i = 1; i <= 2; i++) {
+        CONTROL_HOLDS(timer_start(&again.timer, 10) == 0);
+        while (again.begun < i)
+            control_yield();
+    }
+    timer_stop(&again.timer);
+    again.done = true;
+    CONTROL_HOLDS(again.inside == 0);
+    return 0;
+}
+
+static void timer_again_begin(void)
+{
+    again.done = false;
+    again.begun = again.inside = 0;
+    timer_init(&again.timer, fire_again);
+    house_start(start_again, NULL);
+    house_clock(6, 10);
+    house_clock(6, 10);
+}
+
+static void timer_again_end(void)
+{
+    CONTROL_HOLDS(again.begun == 2);
+}
+
+const struct control_play play_timer_again = {"timer_again", timer_again_begin, timer_again_end,
+                                              TEAR_OR};

@@ -33,6 +33,7 @@ static const struct control_play *const plays[] = {
     &play_cond,
     &play_semaphore,
     &play_timer,
+    &play_timer_again,
     &play_group,
     &play_group_limit,
 #if !defined(__SANITIZE_ADDRESS__)
