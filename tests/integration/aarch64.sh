@@ -5,7 +5,7 @@
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 build=build/aarch64
-tests='switch tasks runq chan select mutex semaphore waitgroup group timer event block net stack
+tests='switch tasks migrate runq chan select mutex semaphore waitgroup group timer event block net stack
     trouble notes notes_ends'
 
 sources() {

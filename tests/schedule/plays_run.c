@@ -24,11 +24,11 @@ void played_switch(void **ret_sp, void *to_sp);
 void played_switch_alike(void **ret_sp, void *to_sp);
 
 static _Alignas(STACK_GUARD_BYTES) char stacks[TASKS][STACK_BYTES];
-static int no_errno;
 
 static struct {
     struct thread threads[THREADS];
     struct processor processors[THREADS];
+    int errors[THREADS]; /* errno of each */
     _Alignas(TASK_BYTES) struct task tasks[TASKS];
     bool left[TASKS]; /* its registers are on its stack, and nobody else is */
     unsigned done[TASKS], ended;
@@ -162,7 +162,9 @@ static void round_of(struct task *t)
         CONTROL_HOLDS(k == i || stage.tasks[k].stack != t->stack);
     stage.left[i] = false;
     CONTROL_HOLDS(thread_self()->task == t && t->thread == thread_self());
+    CONTROL_HOLDS(*thread_self()->error == (int)stage.done[i] * TASKS + (int)i);
     stage.done[i]++;
+    *thread_self()->error += TASKS;
     control_point();
     CONTROL_HOLDS(!stage.left[i]);
 }
@@ -190,7 +192,7 @@ static void run_begin(void)
     for (unsigned i = 0; i < THREADS; i++) {
         runq_init(&stage.processors[i].runq, false);
         stage.threads[i].processor = &stage.processors[i];
-        stage.threads[i].error = &no_errno;
+        stage.threads[i].error = &stage.errors[i];
         control_start(run_thread, &stage.threads[i]);
     }
     house_threads(stage.threads, THREADS);
@@ -198,6 +200,7 @@ static void run_begin(void)
         struct task *t = &stage.tasks[i];
         t->fn = play_task;
         t->arg = t;
+        t->saved_errno = (int)i;
         list_init(&t->groups_open);
         stage.free[stage.free_len++] = stacks[i];
         stage.left[i] = true;
