@@ -236,9 +236,9 @@ static struct task *heir(struct thread *m, struct task *t, int result)
 SANITIZER_LOCAL static void task_entry(void *arg)
 {
     struct task *t = arg;
-    struct thread *m = get_relaxed(&t->thread);
 
     sanitizer_arrived(&t->sanitizer);
+    struct thread *m = get_relaxed(&t->thread);
     for (struct task *next = t; next != NULL;) {
         t = next;
         sanitizer_enter(&m->sanitizer, &t->sanitizer);

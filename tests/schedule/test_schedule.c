@@ -20,29 +20,21 @@
 enum { SEEDS = 30000 / SLOWDOWN, SOAK_FACTOR = 100 };
 
 static const struct control_play *const plays[] = {
-    &play_runq,
-    &play_runq_next,
-    &play_event,
-    &play_chan,
-    &play_rendezvous,
-    &play_close,
-    &play_select,
-    &play_select_deadline,
-    &play_mutex,
-    &play_mutex_deadline,
-    &play_cond,
-    &play_semaphore,
-    &play_timer,
-    &play_timer_again,
-    &play_group,
-    &play_group_limit,
-#if !defined(__SANITIZE_ADDRESS__)
-    /* It switches stacks itself and tells ASan, which does not bear that the schedule changes
-     * between the telling and the switch. */
+    &play_runq,       &play_runq_next,      &play_event,  &play_chan,
+    &play_rendezvous, &play_close,          &play_select, &play_select_deadline,
+    &play_mutex,      &play_mutex_deadline, &play_cond,   &play_semaphore,
+    &play_timer,      &play_timer_again,    &play_group,  &play_group_limit,
     &play_run,
-#endif
 };
 enum { PLAYS = sizeof plays / sizeof *plays };
+
+/* ASan is told of a switch just before it, and does not bear the mutant of the last in between.
+ */
+#if defined(__SANITIZE_ADDRESS__)
+enum { TORN = PLAYS - 1 };
+#else
+enum { TORN = PLAYS };
+#endif
 
 /* The first seed that fails, in ret; false: none of them. */
 static bool find(const struct control_play *play, bool torn, struct control_result *ret)
@@ -98,8 +90,8 @@ int main(void)
 
     tcase_set_timeout(tc, 300);
     tcase_add_loop_test(tc, every_schedule_of_it_keeps_its_promises, 0, PLAYS);
-    tcase_add_loop_test(tc, a_torn_operation_in_it_is_found_out, 0, PLAYS);
-    tcase_add_loop_test(tc, a_seed_that_failed_fails_again_in_the_same_way, 0, PLAYS);
+    tcase_add_loop_test(tc, a_torn_operation_in_it_is_found_out, 0, TORN);
+    tcase_add_loop_test(tc, a_seed_that_failed_fails_again_in_the_same_way, 0, TORN);
     suite_add_tcase(s, tc);
 
     SRunner *sr = srunner_create(s);
