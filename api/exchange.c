@@ -171,7 +171,7 @@ static enum MHD_Result dispatch(struct request *q)
     }
 
     const struct task_options options = {
-        .name = q->route->pattern, .site = __FILE__, .stack = STACK_NORMAL};
+        .name = q->route->pattern, .site = __FILE__, .stack = STACK_NORMAL, .quiet = true};
     atomic_fetch_add_explicit(&parts->refs, 1, memory_order_relaxed);
     int r = group_spawn(&parts->pump->requests, run_request, q, &options);
     if (r < 0) {

@@ -230,7 +230,7 @@ int group_spawn(struct group *g, task_fn fn, void *arg, const struct task_option
     }
     sanitizer_task_init(&t->sanitizer, options->name);
     sanitizer_give(t);
-    processor_spawn(t);
+    processor_spawn(t, !options->quiet);
     /* Who starts a million tasks lets them run in between: they end, sleep or park on stacks
      * that are in use already, and nobody who is woken meanwhile stands behind all of them. */
     task_spend();

@@ -38,6 +38,7 @@ struct task_options {
     const char *site;       /* "file.c:42"; group_go fills it in */
     enum stack_class stack; /* group_go: STACK_NORMAL */
     bool background; /* does not keep the program alive in the eyes of deadlock detection */
+    bool quiet;      /* its starter is about to park: no other processor is told */
 };
 
 struct group {

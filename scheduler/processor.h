@@ -14,7 +14,7 @@ void processor_ready(struct task *t);
 /* The same for many: behind what is runnable already, one wake-up, which passes on. */
 void processor_ready_list(struct task_list *list);
 /* A new task: as processor_ready, but an idle processor is told. */
-void processor_spawn(struct task *t);
+void processor_spawn(struct task *t, bool tell);
 /* Behind what is runnable on this processor. Between two tasks. */
 void processor_requeue(struct processor *p, struct task *t);
 

@@ -149,14 +149,14 @@ void processor_ready_list(struct task_list *list)
     end(m);
 }
 
-void processor_spawn(struct task *t)
+void processor_spawn(struct task *t, bool tell)
 {
     struct thread *m = inside_begin_surely();
     struct processor *p = get_relaxed(&m->processor);
 
     count_add(&p->counters.created, 1);
     probe_spawn(p, t);
-    put_next(p, t, true);
+    put_next(p, t, tell);
     inside_end(m);
 }
 

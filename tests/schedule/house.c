@@ -198,8 +198,9 @@ static void run_task(void *arg)
     house.live--;
 }
 
-void processor_spawn(struct task *t)
+void processor_spawn(struct task *t, bool tell)
 {
+    (void)tell;
     house.live++;
     control_start(run_task, t);
 }
@@ -213,7 +214,7 @@ struct task *house_start(int (*fn)(void *arg), void *arg)
     static const struct task_options options = {.name = "of its own", .site = "house.c"};
     struct task *t = task_new(NULL, fn, arg, &options);
 
-    processor_spawn(t);
+    processor_spawn(t, true);
     return t;
 }
 

@@ -447,6 +447,37 @@ START_TEST(a_tree_of_tasks_is_walked_down_before_it_is_walked_across)
 }
 END_TEST
 
+static int note_run(void *arg)
+{
+    atomic_store((_Atomic bool *)arg, true);
+    return 0;
+}
+
+/* _i > 0: its starter does not park, as it had said. */
+static int start_quietly(void *arg)
+{
+    static const struct task_options options = {
+        .name = "quiet", .site = __FILE__, .stack = STACK_NORMAL, .quiet = true};
+    _Atomic bool ran = false;
+    struct group g;
+
+    group_open(&g, "quiet");
+    ck_assert_int_eq(group_spawn(&g, note_run, (void *)&ran, &options), 0);
+    while (arg != NULL && !atomic_load(&ran))
+        ;
+    ck_assert_int_eq(group_join(&g), 0);
+    ck_assert(atomic_load(&ran));
+    return 0;
+}
+
+START_TEST(a_quiet_member_runs_when_its_starter_parks_and_when_it_does_not)
+{
+    static int computes;
+
+    scheduled((unsigned)_i + 1, start_quietly, _i > 0 ? &computes : NULL);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("scheduler_group");
@@ -454,6 +485,8 @@ int main(void)
 
     tcase_set_timeout(tc, 120);
     tcase_add_loop_test(tc, the_first_error_cancels_the_others_and_is_the_result, 0, 2);
+    tcase_add_loop_test(tc, a_quiet_member_runs_when_its_starter_parks_and_when_it_does_not, 0,
+                        2);
     tcase_add_loop_test(tc, a_collecting_group_goes_on_after_an_error, 0, 2);
     tcase_add_loop_test(tc, the_first_success_ends_a_race, 0, 2);
     tcase_add_loop_test(tc, a_deadline_ends_the_group_and_is_its_result, 0, 2);
