@@ -167,6 +167,8 @@ void processor_requeue(struct processor *p, struct task *t)
     if (runq_ring_is_empty(&p->runq))
         refill(p, RUNQ_BATCH);
     set_relaxed(&t->young, false);
+    bool alone = runq_ring_is_empty(&p->runq) && get_relaxed(&p->runq.next) == NULL;
     push(p, t);
-    processor_submit();
+    if (!alone) /* this processor takes it next */
+        processor_submit();
 }
