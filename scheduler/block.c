@@ -38,6 +38,7 @@ static struct lane lanes[BLOCK_LANES] = {
     [BLOCK_FILE] = {.waiters = LIST_INIT(lanes[BLOCK_FILE].waiters)},
     [BLOCK_EXEC] = {.waiters = LIST_INIT(lanes[BLOCK_EXEC].waiters)},
     [BLOCK_DNS] = {.waiters = LIST_INIT(lanes[BLOCK_DNS].waiters)},
+    [BLOCK_STORE] = {.waiters = LIST_INIT(lanes[BLOCK_STORE].waiters)},
 };
 
 static void lane_enter(struct lane *l)
@@ -141,14 +142,26 @@ static bool is_idle_otherwise(struct processor *p)
            atomic_load(&p->timers.next_at_ns) == TIMERS_NONE;
 }
 
-void block_enter_long(enum block_lane lane)
+static bool nothing_waits(struct processor *p)
+{
+    return runq_len(&p->runq) == 0 && atomic_load(&sched.global.len) == 0;
+}
+
+static bool never(struct processor *p)
+{
+    (void)p;
+    return false;
+}
+
+/* Hands the processor over, unless keeps says otherwise. */
+static void enter_unless(enum block_lane lane, bool (*keeps)(struct processor *p))
 {
     struct task *t = task_self();
 
     lane_enter(&lanes[lane]);
     struct thread *m = inside_begin_surely();
     struct processor *p = get_relaxed(&m->processor);
-    struct thread *next = is_idle_otherwise(p) ? NULL : thread_get_spare();
+    struct thread *next = keeps(p) ? NULL : thread_get_spare();
 
     lend(m, t, p, lane);
     if (next == NULL) {
@@ -161,6 +174,21 @@ void block_enter_long(enum block_lane lane)
         processor_give(p, next);
     }
     inside_end(m);
+}
+
+void block_enter_long(enum block_lane lane)
+{
+    enter_unless(lane, is_idle_otherwise);
+}
+
+void block_enter_alone(enum block_lane lane)
+{
+    enter_unless(lane, nothing_waits);
+}
+
+void block_enter_apart(enum block_lane lane)
+{
+    enter_unless(lane, never);
 }
 
 bool blocking_retake(struct processor *p, uintptr_t mark)
@@ -212,18 +240,43 @@ static void come_back(struct thread *m, struct task *t)
     blocking_come_back(m, t, t->lent);
 }
 
+/* true: with its processor as before. */
+static bool take_mark(struct thread *m, struct task *t)
+{
+    uintptr_t mark = (uintptr_t)m;
+    bool kept = atomic_compare_exchange_strong(&t->lent->blocked_by, &mark, 0);
+
+    if (kept)
+        set_relaxed(&m->processor, t->lent);
+    return kept;
+}
+
+static void left(struct task *t)
+{
+    t->lent = NULL;
+    set_relaxed(&t->state, TASK_RUNNING);
+    lane_leave(&lanes[t->lane]);
+}
+
 void block_leave(void)
 {
     struct thread *m = thread_self();
     struct task *t = get_relaxed(&m->task);
-    uintptr_t mark = (uintptr_t)m;
 
     probe_unblock(t);
-    if (atomic_compare_exchange_strong(&t->lent->blocked_by, &mark, 0))
-        set_relaxed(&m->processor, t->lent);
-    else
+    if (!take_mark(m, t))
         come_back(m, t);
-    t->lent = NULL;
-    set_relaxed(&t->state, TASK_RUNNING);
-    lane_leave(&lanes[t->lane]);
+    left(t);
+}
+
+bool block_leave_if_kept(void)
+{
+    struct thread *m = thread_self();
+    struct task *t = get_relaxed(&m->task);
+
+    if (!take_mark(m, t))
+        return false;
+    probe_unblock(t);
+    left(t);
+    return true;
 }

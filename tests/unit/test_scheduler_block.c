@@ -2,6 +2,7 @@
 #include "scheduler/block.h"
 
 #include "scheduler/event.h"
+#include "scheduler/futex.h"
 
 #include "tests/lib/scheduled.h"
 
@@ -63,7 +64,8 @@ static int read_and_write(void *arg)
 
 START_TEST(a_task_in_a_blocking_read_does_not_stop_the_one_that_writes)
 {
-    static enter_fn *const enters[] = {block_enter, block_enter_long};
+    static enter_fn *const enters[] = {block_enter, block_enter_long, block_enter_alone,
+                                       block_enter_apart};
 
     scheduled(1, read_and_write, (void *)enters[_i]);
 }
@@ -135,9 +137,10 @@ static int crowd_the_lane(void *arg)
 
 START_TEST(no_more_tasks_than_its_limit_are_inside_a_lane)
 {
-    static enter_fn *const enters[] = {block_enter, block_enter_long};
+    static enter_fn *const enters[] = {block_enter, block_enter_long, block_enter_alone,
+                                       block_enter_apart};
 
-    scheduled((unsigned)_i / 2 + 1, crowd_the_lane, (void *)enters[_i % 2]);
+    scheduled((unsigned)_i / 4 + 1, crowd_the_lane, (void *)enters[_i % 4]);
 }
 END_TEST
 
@@ -175,15 +178,92 @@ START_TEST(a_hundred_quick_calls_make_few_threads)
 }
 END_TEST
 
+static int count_up(void *arg)
+{
+    atomic_fetch_add((_Atomic unsigned *)arg, 1);
+    return 0;
+}
+
+/* The monitor may take it from whom the kernel puts aside for long: one of many keeps it. */
+static int keep_the_processor(void *arg)
+{
+    struct scheduler_stats stats;
+    bool kept = false;
+
+    (void)arg;
+    for (int i = 0; i < QUICK && !kept; i++) {
+        block_enter_alone(BLOCK_STORE);
+        kept = block_leave_if_kept();
+        if (!kept)
+            block_leave();
+    }
+    ck_assert(kept);
+    scheduler_stats(&stats);
+    ck_assert_uint_eq(stats.threads_blocked, 0);
+    return task_yield();
+}
+
+START_TEST(who_is_alone_keeps_the_processor_and_leaves_with_it)
+{
+    scheduled((unsigned)_i + 1, keep_the_processor, NULL);
+}
+END_TEST
+
+/* true: it was, and whoever waited has run meanwhile. */
+static bool hands_over(bool others)
+{
+    _Atomic unsigned ran = 0;
+    struct group g;
+
+    group_open(&g, "others");
+    if (others)
+        ck_assert_int_eq(group_go(&g, count_up, (void *)&ran), 0);
+    if (others)
+        block_enter_alone(BLOCK_STORE);
+    else
+        block_enter_apart(BLOCK_STORE);
+
+    bool over = !block_leave_if_kept();
+
+    while (over && others && atomic_load(&ran) == 0)
+        cpu_relax();
+    if (over)
+        block_leave();
+    ck_assert_int_eq(group_join(&g), 0);
+    return over;
+}
+
+/* Who is put aside by the kernel before the call is alone by then. */
+static int hand_over(void *arg)
+{
+    bool others = arg != NULL, over = false;
+
+    for (int i = 0; i < QUICK && !over; i++)
+        over = hands_over(others);
+    ck_assert(over);
+    return 0;
+}
+
+START_TEST(who_is_not_alone_or_wants_to_be_apart_hands_the_processor_over)
+{
+    static int others;
+
+    scheduled(1, hand_over, _i > 0 ? &others : NULL);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("scheduler_block");
     TCase *tc = tcase_create("block");
 
     tcase_set_timeout(tc, 120);
-    tcase_add_loop_test(tc, a_task_in_a_blocking_read_does_not_stop_the_one_that_writes, 0, 2);
-    tcase_add_loop_test(tc, no_more_tasks_than_its_limit_are_inside_a_lane, 0, 4);
+    tcase_add_loop_test(tc, a_task_in_a_blocking_read_does_not_stop_the_one_that_writes, 0, 4);
+    tcase_add_loop_test(tc, no_more_tasks_than_its_limit_are_inside_a_lane, 0, 8);
     tcase_add_loop_test(tc, a_hundred_quick_calls_make_few_threads, 0, 2);
+    tcase_add_loop_test(tc, who_is_alone_keeps_the_processor_and_leaves_with_it, 0, 2);
+    tcase_add_loop_test(tc, who_is_not_alone_or_wants_to_be_apart_hands_the_processor_over, 0,
+                        2);
     suite_add_tcase(s, tc);
     return scheduled_main(s);
 }
