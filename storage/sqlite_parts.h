@@ -106,7 +106,7 @@ struct sqlite_store {
     int dir_fd, lock_fd;
     bool refuses;       /* a sync failed: what is on disk is not known before the next open */
     bool syncs_commits; /* how PRAGMA synchronous stands */
-    bool log_is_long;   /* enough to be written over, see sqlite_wal.c */
+    bool log_is_long;   /* enough to be written over, or as it may be: sqlite_wal.c */
     struct sqlite_cache cache;
     struct sqlite_reader writer_view;
     struct sqlite_feed job_feed, attempt_feed;
@@ -130,6 +130,7 @@ int sqlite_writer_init(struct sqlite_store *s); /* statements, feeds, the highes
 void sqlite_wal_init(struct sqlite_store *s);
 void sqlite_wal_bound(struct sqlite_store *s); /* before a commit */
 void sqlite_tend(struct store *store);
+bool sqlite_tend_due(const struct store *store);
 void sqlite_settle(struct store *store, uint64_t log_bytes);
 
 /* Readers (sqlite_read.c, sqlite_list.c, sqlite_check.c). */

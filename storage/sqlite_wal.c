@@ -37,6 +37,7 @@
 #define WAL_FRAME_HEADER_BYTES 24
 #define PAGE_BYTES 4096
 #define ZEROS_BYTES 65536
+#define ROWS_KEPT 1024 /* of a batch, for the next one */
 
 static int wal_grew(void *ctx, sqlite3 *db, const char *schema, int frames)
 {
@@ -116,8 +117,8 @@ static void wal_warm(struct sqlite_store *s)
     uint64_t size = file_size(log);
     int rc = SQLITE_OK;
 
-    s->log_is_long = s->log_is_long || size >= WAL_WARM_BYTES;
-    if (!log || size == 0 || s->log_is_long || !has_room(s))
+    s->log_is_long = s->log_is_long || size >= WAL_WARM_BYTES || (size > 0 && !has_room(s));
+    if (!log || size == 0 || s->log_is_long)
         return;
     for (uint64_t end = size + WAL_WARM_STEP_BYTES; size < end && rc == SQLITE_OK;
          size += ZEROS_BYTES)
@@ -152,6 +153,14 @@ void sqlite_settle(struct store *store, uint64_t log_bytes)
 
     if (!s->refuses && atomic_load_explicit(&s->wal_bytes, memory_order_relaxed) >= log_bytes)
         checkpoint(s, SQLITE_CHECKPOINT_PASSIVE);
+}
+
+bool sqlite_tend_due(const struct store *store)
+{
+    const struct sqlite_store *s = container_of(store, const struct sqlite_store, base);
+
+    return s->rows_cap > ROWS_KEPT || (!s->refuses && !s->log_is_long) ||
+           atomic_load_explicit(&s->wal_bytes, memory_order_relaxed) >= WAL_IDLE_BYTES;
 }
 
 void sqlite_tend(struct store *store)

@@ -78,6 +78,11 @@ void store_tend(struct store *store)
     store->ops->tend(store);
 }
 
+bool store_tend_due(const struct store *store)
+{
+    return store->ops->tend_due && store->ops->tend_due(store);
+}
+
 void store_settle(struct store *store, uint64_t log_bytes)
 {
     if (store->ops->settle)

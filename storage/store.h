@@ -100,6 +100,7 @@ int store_commit(struct store *store, const struct change *changes, size_t count
 /* Checkpoints and frees memory when there is reason to; called by the writer when it is idle.
  */
 void store_tend(struct store *store);
+bool store_tend_due(const struct store *store); /* there is reason: costs nothing to ask */
 /* Copies the log into the database file when it is longer than log_bytes: for a writer that
  * fills it while others wait, so that none of them meets a long copy. */
 void store_settle(struct store *store, uint64_t log_bytes);

@@ -9,6 +9,7 @@ struct store_ops {
     void (*close)(struct store *store);
     int (*commit)(struct store *store, const struct change *changes, size_t count, bool sync);
     void (*tend)(struct store *store);
+    bool (*tend_due)(const struct store *store);             /* NULL = never */
     void (*settle)(struct store *store, uint64_t log_bytes); /* may be NULL */
     uint64_t (*max_id)(struct store *store);
     int (*next_epoch)(struct store *store, uint64_t *ret);

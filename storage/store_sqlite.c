@@ -361,6 +361,7 @@ static const struct store_ops sqlite_ops = {
     .close = sqlite_close_store,
     .commit = sqlite_commit,
     .tend = sqlite_tend,
+    .tend_due = sqlite_tend_due,
     .settle = sqlite_settle,
     .max_id = sqlite_max_id,
     .next_epoch = sqlite_next_epoch,

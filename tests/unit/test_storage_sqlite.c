@@ -502,6 +502,7 @@ START_TEST(an_idle_writer_lengthens_a_short_log_once)
     for (int64_t size = 0; size < 8 << 20;) {
         int64_t before = size;
 
+        ck_assert(store_tend_due(store));
         store_tend(store);
         size = size_of("stint.db-wal");
         ck_assert_int_gt(size, before);
@@ -509,6 +510,7 @@ START_TEST(an_idle_writer_lengthens_a_short_log_once)
     }
     ck_assert_int_eq(stored_insert_many(store, 2, 1), 0);
     store_tend(store);
+    ck_assert(!store_tend_due(store));
     ck_assert_int_lt(size_of("stint.db-wal"), (9 << 20) + 65536);
     ck_assert(has_job(store, 1) && has_job(store, 2));
     store_close(store);
