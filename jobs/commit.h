@@ -7,7 +7,7 @@
  * (core_undo) and every item carries the store's errno. Who must not be lost for that, the end
  * of an attempt above all, is simply given to a later round again.
  *
- * Nothing here has a thread, a lock or a clock: the engine drives it on its commit thread, the
+ * Nothing here has a thread, a lock or a clock: the engine drives it on its commit task, the
  * simulation in a loop. Items are the caller's and stay so.
  *
  * G1  an item's answer is final only after commit_round returned: not a moment earlier is what

@@ -39,7 +39,7 @@
  * I9  a live job of kind worker is leased, until a moment that is stored; core_tick ends what
  *     its worker did not renew. Such jobs outlive the daemon, all other live ones do not.
  *
- * Threads: of the commit thread alone. After a crash it is filled again from the store. */
+ * Threads: of the commit task alone. After a crash it is filled again from the store. */
 #ifndef JOBS_CORE_H
 #define JOBS_CORE_H
 

@@ -74,6 +74,17 @@ static int may_enter(const struct engine *e, const struct request *request)
     return e->inbox.len >= max ? ENGINE_FULL : ENGINE_OK;
 }
 
+/* Under the lock, which the end of an attempt must be the last to touch: the engine may be gone
+ * as soon as that is stored. */
+static void wake(struct inbox *inbox)
+{
+    if (inbox->parked)
+        event_set(&inbox->call);
+    else if (inbox->sleeps)
+        pthread_cond_signal(&inbox->wake);
+    inbox->parked = inbox->sleeps = false;
+}
+
 int engine_post(struct engine *e, struct request *request)
 {
     struct inbox *inbox = &e->inbox;
@@ -86,7 +97,7 @@ int engine_post(struct engine *e, struct request *request)
         list_push_back(&inbox->requests, &request->link);
         if (!request->run)
             inbox->len++;
-        pthread_cond_signal(&inbox->wake);
+        wake(inbox);
     }
     pthread_mutex_unlock(&inbox->lock);
     return r;

@@ -2,18 +2,21 @@
  * thread, carries the core's update through storage, and only then answers, starts and stops.
  *
  * How it works. A request is a node in the frame of the task that asks. It goes into the inbox,
- * and the task parks. The commit thread, an ordinary thread because the store blocks and wants
- * stack, takes all that waits and gives it to one round (commit.h): one transaction, one sync.
+ * and the task parks. The commit task, with a large stack and in a blocking section for the
+ * store's sake (engine_pace.c), takes all that waits and gives it to one round (commit.h): one
+ * transaction, one sync.
  * Then it acts: answers every request at once, makes a run for every start, cancels the group
  * of every attempt that is to stop, wakes who waits for a job's end. The end of an attempt is
  * an input of a later round. Reading goes past all that, to threads with readers of their own,
  * and sees the newest commit.
  *
  * What was rejected. A lock round the core, so that any task may step it: the answer has to
- * wait for the disk anyway, and one thread that batches needs no lock. A thread for each
- * attempt or each waiter: ten thousand of either are tasks. A timer that lets batches grow: an
- * idle submission would pay for a load that is not there. A job's row in memory: the attempt
- * reads it when it starts, unless the submission that brought it is still in hand.
+ * wait for the disk anyway, and one task that batches needs no lock. A thread for the commit:
+ * who submits one job after the other waited for two threads to wake, a fifth of each round. A
+ * thread for each attempt or each waiter: ten thousand of either are tasks. A timer that lets
+ * batches grow: an idle submission would pay for a load that is not there. A job's row in
+ * memory: the attempt reads it when it starts, unless the submission that brought it is still
+ * in hand.
  *
  * E1  nothing is answered, started, stopped or told before the commit that says so is durable.
  * E2  every request that was taken is answered, also when the store refuses or the daemon
@@ -67,7 +70,7 @@ struct engine_options {
     uint32_t readers;              /* reading threads; 0 = 2 */
     uint32_t crashes_max;          /* then poison; 0 = 3 */
     uint64_t seed;                 /* of the jitter; 0 = from the kernel */
-    /* Told once, on the commit thread, when the store lost track of what it holds (-EIO at a
+    /* Told once, on the commit task, when the store lost track of what it holds (-EIO at a
      * sync): from then on every write is answered ENGINE_UNWRITABLE, and only a new start of
      * the daemon on what is there mends it. NULL: nobody is told. */
     void (*failed)(void *ctx, int error);

@@ -1,7 +1,7 @@
 /* engine_admin.h: what an operator asks of an engine besides jobs: how long the ended ones are
  * kept, a copy of the store while it works, and whether what it holds is sound.
  *
- * All three share the commit thread with the submissions, which must not notice: each brings it
+ * All three share the commit task with the submissions, which must not notice: each brings it
  * small pieces of work (a request that looks, see engine_internal.h), measures how long they
  * took, and makes the next one smaller or larger by that. */
 #ifndef JOBS_ENGINE_ADMIN_H
@@ -17,7 +17,7 @@ struct keep_settings {
 void engine_keep(struct engine *engine, const struct keep_settings *settings);
 /* Jobs removed so since the start. Any thread, does not park. */
 uint64_t engine_removed(struct engine *engine);
-/* The longest that one batch of them kept the commit thread from submissions. The same. */
+/* The longest that one batch of them kept the commit task from submissions. The same. */
 uint64_t engine_removed_slowest_ns(struct engine *engine);
 
 struct backup_result {
@@ -36,7 +36,7 @@ struct doctor_report {
     uint64_t took_ns;
 };
 /* Looks through the whole store on a thread of its own, and through the core's invariants on
- * the commit thread unless so many jobs wait that submissions would notice. Parks for as long
+ * the commit task unless so many jobs wait that submissions would notice. Parks for as long
  * as it takes, which cannot be cut short. 0; ENGINE_CONFLICT while another one looks; a
  * negative errno when it could not be done. */
 int engine_doctor(struct engine *engine, struct doctor_report *ret);

@@ -1,4 +1,4 @@
-/* engine_backup.c: a copy of the store while it works. The copy belongs to the commit thread,
+/* engine_backup.c: a copy of the store while it works. The copy belongs to the commit task,
  * which makes a few pages of it between two rounds; the task that wants it asks for step after
  * step, and syncs what is there now and then, so that the last step, which syncs the rest, has
  * little to wait for. */
@@ -29,7 +29,7 @@ struct copying {
     int result;
 };
 
-/* ----- on the commit thread ----- */
+/* ----- on the commit task ----- */
 
 static void look_open(struct engine *e, void *ctx)
 {

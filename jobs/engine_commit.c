@@ -1,4 +1,4 @@
-/* engine_commit.c: the commit thread. It takes everything that waits, gives it to one round
+/* engine_commit.c: the commit task. It takes everything that waits, gives it to one round
  * (commit.h), and when that is on the disk answers, starts and tells; while the disk works, the
  * next batch gathers.
  *
@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "jobs/engine_internal.h"
+#include "scheduler/task.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@
 
 #define RETRY_MS 250
 #define LOOK_MS 1000 /* a step of the wall clock is noticed within it */
+#define LITTLE_JOBS 16
 #define TEND_ROUNDS 256
 #define OLDEST_EVERY_MS 100
 
@@ -45,18 +47,6 @@ static uint64_t next_ns(struct engine *e)
     return now_ns + (uint64_t)(at_ms - now_ms < LOOK_MS ? at_ms - now_ms : LOOK_MS) * NS_PER_MS;
 }
 
-/* Under the lock. */
-static void sleep_until(struct inbox *inbox, uint64_t at_ns)
-{
-    struct timespec at = {.tv_sec = (time_t)(at_ns / NS_PER_S),
-                          .tv_nsec = (long)(at_ns % NS_PER_S)};
-
-    if (at_ns)
-        pthread_cond_timedwait(&inbox->wake, &inbox->lock, &at);
-    else
-        pthread_cond_wait(&inbox->wake, &inbox->lock);
-}
-
 static uint32_t weight_of(const struct request *request)
 {
     if (request->items)
@@ -66,8 +56,8 @@ static uint32_t weight_of(const struct request *request)
     return 1;
 }
 
-/* Under the lock: a bounded batch. */
-static void take_batch(struct inbox *inbox, struct list *batch)
+/* Under the lock: a bounded batch. True: it is little, one small request at most. */
+static bool take_batch(struct inbox *inbox, struct list *batch)
 {
     uint32_t count = 0, weight = 0;
 
@@ -75,7 +65,7 @@ static void take_batch(struct inbox *inbox, struct list *batch)
         struct list *link = list_pop_front(&inbox->requests);
 
         if (!link)
-            return;
+            break;
 
         struct request *request = container_of(link, struct request, link);
 
@@ -85,10 +75,11 @@ static void take_batch(struct inbox *inbox, struct list *batch)
         if (!request->run)
             inbox->len--;
     }
+    return count <= 1 && weight <= LITTLE_JOBS;
 }
 
 /* False: the engine closes, and nothing waits any more. */
-static bool gather(struct engine *e, struct list *batch)
+static bool gather(struct engine *e, struct list *batch, bool *ret_little)
 {
     struct inbox *inbox = &e->inbox;
     uint64_t at_ns = next_ns(e);
@@ -96,8 +87,8 @@ static bool gather(struct engine *e, struct list *batch)
     pthread_mutex_lock(&inbox->lock);
     while (list_is_empty(&inbox->requests) && !inbox->stop &&
            (!at_ns || clock_mono_ns() < at_ns))
-        sleep_until(inbox, at_ns);
-    take_batch(inbox, batch);
+        engine_pace_wait(e, at_ns);
+    *ret_little = take_batch(inbox, batch);
 
     bool go_on = !inbox->stop || !list_is_empty(batch);
 
@@ -194,7 +185,10 @@ static void answer(struct engine *e, struct list *requests)
         }
         rounds->events[count++] = &request->done;
     }
-    event_set_all(rounds->events, count);
+    if (count == 1)
+        event_set(rounds->events[0]);
+    else
+        event_set_all(rounds->events, count);
 }
 
 static size_t count_submitted(struct commit_item *const *items, size_t count)
@@ -269,6 +263,8 @@ static int play(struct engine *e, struct commit_item *const *items, size_t count
     struct rounds *rounds = &e->rounds;
     uint64_t began_ns = clock_mono_ns();
     int64_t now_ms = clock_wall_ms();
+    engine_pace_enter(&e->rounds.pace);
+
     int r = commit_round(rounds->commit, items, count, asks, now_ms);
 
     if (count > 0 && refuses_an_item(r))
@@ -276,6 +272,7 @@ static int play(struct engine *e, struct commit_item *const *items, size_t count
 
     uint64_t took_ns = clock_mono_ns() - began_ns;
 
+    engine_pace_stored(e);
     if (r < 0)
         note_refusal(e, r);
     publish(e, r < 0 ? 0 : count_submitted(items, count), took_ns,
@@ -462,14 +459,14 @@ static void look(struct engine *e, struct list *batch, struct list *steps)
 
 static void tend(struct engine *e)
 {
-    pthread_mutex_lock(&e->inbox.lock);
+    bool idle = engine_inbox_is_empty(&e->inbox);
 
-    bool idle = list_is_empty(&e->inbox.requests);
-
-    pthread_mutex_unlock(&e->inbox.lock);
     if (e->rounds.tended == 0 || (!idle && e->rounds.tended < TEND_ROUNDS))
         return;
     e->rounds.tended = 0;
+    if (!store_tend_due(e->options.store))
+        return;
+    engine_pace_enter(&e->rounds.pace);
     store_tend(e->options.store);
 }
 
@@ -525,33 +522,54 @@ static int load(struct engine *e)
     return 0;
 }
 
-static void *commit_main(void *arg)
+static void commit_run(struct engine *e)
 {
-    struct engine *e = arg;
     struct list batch = LIST_INIT(batch), steps = LIST_INIT(steps);
+    bool little;
 
+    engine_pace_enter(&e->rounds.pace);
     e->opened_result = load(e);
     if (e->opened_result < 0) {
+        engine_pace_leave(&e->rounds.pace);
         event_set(&e->opened);
-        return NULL;
+        return;
     }
     round_of(e, &steps); /* starts what waits, and publishes the counts */
     event_set(&e->opened);
-    while (gather(e, &batch)) {
+    engine_pace_calm(&e->rounds.pace);
+    while (gather(e, &batch, &little)) {
+        engine_pace_enter(&e->rounds.pace);
         look(e, &batch, &steps);
         if (e->rounds.refused)
             round_again(e, &steps);
         else
             round_of(e, &steps);
+        engine_pace_note(e, little);
         tell_drainers(e);
         tend(e);
     }
-    return NULL;
+    engine_pace_leave(&e->rounds.pace);
+}
+
+/* In a shield, as it outlives all that it answers; its end is engine_commit_stop. */
+static int commit_main(void *arg)
+{
+    struct engine *e = arg;
+
+    task_shield_begin(UINT64_MAX);
+    commit_run(e);
+    task_shield_end();
+    event_set(&e->commit_ended);
+    return 0;
 }
 
 int engine_commit_start(struct engine *e)
 {
-    int r = engine_thread(&e->commit_thread, "commit", commit_main, e);
+    int r = group_spawn(e->group, commit_main, e,
+                        &(const struct task_options){.name = "commit",
+                                                     .site = __FILE__ ":" GROUP_STR(__LINE__),
+                                                     .stack = STACK_HUGE,
+                                                     .background = true});
 
     if (r < 0)
         return r;
@@ -567,9 +585,11 @@ void engine_commit_stop(struct engine *e)
     if (e->commit_started) {
         pthread_mutex_lock(&e->inbox.lock);
         e->inbox.stop = true;
-        pthread_cond_signal(&e->inbox.wake);
+        e->inbox.parked = false;
         pthread_mutex_unlock(&e->inbox.lock);
-        engine_thread_join(e->commit_thread);
+        pthread_cond_signal(&e->inbox.wake);
+        event_set(&e->inbox.call);
+        event_wait_shielded(&e->commit_ended);
     }
     if (rounds->kept_len > 0)
         log_error("engine.ends_lost", LOG_U64("count", rounds->kept_len),

@@ -1,6 +1,6 @@
 /* engine_doctor.c: is what the engine holds sound? The store is read from end to end on a
  * thread and with a reader of its own, so that no list waits for it; the core is walked on the
- * commit thread, the only one that may, and only while it is small. */
+ * commit task, the only one that may, and only while it is small. */
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -12,7 +12,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* A walk over so many jobs takes the commit thread some 10 ms. */
+/* A walk over so many jobs takes the commit task some 10 ms. */
 #define LOOK_JOBS_MAX 20000
 
 struct examination {
@@ -63,7 +63,7 @@ static void *examine(void *arg)
     return NULL;
 }
 
-/* On the commit thread. */
+/* On the commit task. */
 static void look_core(struct engine *e, void *ctx)
 {
     struct examination *x = ctx;

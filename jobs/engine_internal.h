@@ -2,16 +2,16 @@
  *
  * Threads and who owns what:
  *   tasks            make requests in their frames and wait, shielded, for the answer
- *   commit thread    owns commit and core; takes requests, answers them, makes runs
+ *   commit task      owns commit and core; takes requests, answers them, makes runs
  *   dispatcher task  turns runs into attempt tasks, since only a task can start tasks
- *   asking tasks     have an asker in their frames, which the commit thread keeps in a list
+ *   asking tasks     have an asker in their frames, which the commit task keeps in a list
  *                    until there are jobs for it, or until the task takes it out by a look
- *   attempt tasks    own their run until its end is posted, then the commit thread does
+ *   attempt tasks    own their run until its end is posted, then the commit task does
  *   reading threads  one store_reader each
  *   keeper task      walks through ended jobs, and has the old ones removed
  *
  * Locks, none held while another is taken, none over a switch:
- *   inbox.lock       requests and the flags of the commit thread
+ *   inbox.lock       requests and the flags of the commit task
  *   runs.lock        live runs by id, runs to dispatch, run->group
  *   reads.lock       reading requests
  *   watches.lock     who waits for which job
@@ -43,7 +43,7 @@
 
 enum request_kind {
     REQUEST_STEP, /* an input of the core */
-    REQUEST_LOOK, /* a function on the commit thread, between rounds */
+    REQUEST_LOOK, /* a function on the commit task, between rounds */
     REQUEST_ASK,  /* a worker wants jobs: it may wait for many rounds */
 };
 
@@ -53,7 +53,7 @@ struct asker {
     struct lease *leases; /* room for ask.max; filled in before done is set */
     struct event done;
     int refused; /* 0, or the errno of the store */
-    /* Of the commit thread: */
+    /* Of the commit task: */
     bool waits;    /* goes on when there is nothing */
     bool answered; /* done is set */
 };
@@ -99,10 +99,12 @@ struct reading {
 
 struct inbox {
     pthread_mutex_t lock;
-    pthread_cond_t wake;
+    pthread_cond_t wake; /* of the commit task in its section */
+    struct event call;   /* and outside of it */
     struct list requests;
     uint32_t len; /* without ends of attempts */
     bool draining, stop;
+    bool parked, sleeps; /* the commit task waits for call, or for wake */
 };
 
 struct runs {
@@ -131,7 +133,17 @@ struct watches {
     atomic_size_t len;
 };
 
-/* Of the commit thread alone. */
+/* Of the commit task, engine_pace.c. */
+struct pace {
+    enum {
+        COMMIT_OUTSIDE, /* a task like others */
+        COMMIT_ALONE,   /* in a blocking section, with the processor if the monitor let it */
+        COMMIT_APART,   /* and without: as good as a thread */
+    } place;
+    unsigned calm; /* rounds since two requests met */
+};
+
+/* Of the commit task alone. */
 struct rounds {
     struct commit *commit;
     struct list kept; /* ends of attempts that the store has not taken yet */
@@ -140,7 +152,8 @@ struct rounds {
     bool broken;                 /* -EIO: no round may succeed any more */
     struct store_backup *backup; /* of engine_backup while it is made */
     uint64_t retry_at_ns;
-    uint64_t tended;       /* rounds since store_tend */
+    uint64_t tended; /* rounds since store_tend */
+    struct pace pace;
     uint64_t oldest_at_ns; /* when the oldest job was last looked for */
     struct list askers;    /* who has asked for jobs; their asks by link */
     uint32_t askers_len, askers_jobs;
@@ -159,7 +172,7 @@ struct keeper {
     bool stop;                     /* guarded by lock */
     bool started;
     struct event ended; /* the task has */
-    uint32_t batch;     /* jobs at once: of the task, and of the commit thread for it */
+    uint32_t batch;     /* jobs at once: of the task, and of the commit task for it */
     _Atomic uint64_t removed, slowest_ns;
 };
 
@@ -182,7 +195,7 @@ struct engine {
     struct rounds rounds;
     struct keeper keeper;
     atomic_bool examined; /* an engine_doctor is at work */
-    pthread_t commit_thread;
+    struct event commit_ended;
     bool commit_started;
     uint64_t epoch;
     int opened_result; /* written before opened is set */
@@ -195,7 +208,7 @@ struct engine {
 /* engine.c */
 struct core_limits engine_core_limits(const struct engine_options *options,
                                       const struct kind *const *kind_table);
-/* Hands a request to the commit thread. ENGINE_OK, or why it was not taken. Any thread. */
+/* Hands a request to the commit task. ENGINE_OK, or why it was not taken. Any thread. */
 int engine_post(struct engine *e, struct request *request);
 /* The same, and parks until it is answered: shielded, since the request lives in the caller's
  * frame. */
@@ -207,10 +220,21 @@ int engine_answer_of(
 int engine_commit_start(struct engine *e); /* parks until the store is loaded */
 void engine_commit_stop(struct engine *e);
 
+/* engine_pace.c, of the commit task */
+bool engine_inbox_is_empty(struct inbox *inbox); /* any task or thread */
+void engine_pace_enter(struct pace *pace);       /* before anything that may block */
+void engine_pace_leave(struct pace *pace);
+/* After a commit, before it is told: who comes alone is woken on this thread. */
+void engine_pace_stored(struct engine *e);
+void engine_pace_note(struct engine *e, bool little); /* after a round of that */
+void engine_pace_calm(struct pace *pace);             /* nothing goes on */
+/* Under inbox.lock, given back meanwhile: until at_ns (0 = none), a post, or for no reason. */
+void engine_pace_wait(struct engine *e, uint64_t at_ns);
+
 /* engine_runner.c */
 int engine_runner_start(struct engine *e);
 void engine_runner_stop(struct engine *e);
-/* On the commit thread, once the start is stored. */
+/* On the commit task, once the start is stored. */
 void engine_runner_begin(struct engine *e, const struct core_action *start);
 void engine_runner_wake(struct engine *e); /* after the last begin of a round */
 void engine_runner_cancel(struct engine *e, uint64_t id, uint32_t fence, int64_t grace_ms);
@@ -232,10 +256,10 @@ void engine_tell(const struct core_action *action, int64_t now_ms); /* to the lo
 void engine_tell_count(struct engine_stats *s, const struct core_action *action);
 
 /* engine_watch.c */
-/* On the commit thread: wakes who waits for the end of these jobs. */
+/* On the commit task: wakes who waits for the end of these jobs. */
 void engine_watch_ended(struct engine *e, const struct core_action *actions, size_t count);
 
-/* engine_lease.c, on the commit thread */
+/* engine_lease.c, on the commit task */
 void engine_asker_enter(struct engine *e, struct asker *asker);
 /* After a round: those that have something, or need not wait, go. */
 void engine_askers_answer(struct engine *e);
@@ -246,7 +270,7 @@ void engine_askers_refuse(struct engine *e, int r);
 void engine_askers_hurry(struct engine *e);
 
 /* engine_keep.c */
-int engine_keep_start(struct engine *e); /* after the commit thread's */
+int engine_keep_start(struct engine *e); /* after the commit task's */
 void engine_keep_stop(struct engine *e); /* before it */
 
 /* A thread with a stack for SQLite and no signals. 0 or a negative errno. */

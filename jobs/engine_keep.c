@@ -1,6 +1,6 @@
 /* engine_keep.c: retention. A task walks the ended jobs by id on a reading thread, page by
  * page; what is older than its state may become loses its logs and is then deleted by the
- * commit thread, a small batch between two rounds.
+ * commit task, a small batch between two rounds.
  *
  * Logs go first: after a crash in between the job is found again, whereas a log without its job
  * would stay for ever. A deletion is synced, and the store's log copied early, although a power
@@ -28,7 +28,7 @@
 #define BATCH_SLOW_NS (4 * NS_PER_MS) /* then the next one is half as large */
 #define BATCH_FAST_NS (1 * NS_PER_MS) /* then twice */
 /* Pauses between batches: so many times as long as the batch has taken. While others wait for
- * the commit thread it is theirs for four fifths of the time. */
+ * the commit task it is theirs for four fifths of the time. */
 #define PAUSE_PART 1
 #define PAUSE_BUSY_PART 4
 #define PAUSE_MIN_MS 1
@@ -51,8 +51,8 @@ struct page {
     uint32_t count;
     uint64_t next;
     int result;
-    bool busy;        /* others waited for the commit thread */
-    uint64_t took_ns; /* of the commit thread */
+    bool busy;        /* others waited for the commit task */
+    uint64_t took_ns; /* of the commit task */
 };
 
 /* ----- looking ----- */
@@ -88,7 +88,7 @@ static void note_time(struct page *page, uint64_t took_ns)
         atomic_store(&keeper->slowest_ns, took_ns);
 }
 
-/* On the commit thread, apart from the batch, so that a round comes between the two. */
+/* On the commit task, apart from the batch, so that a round comes between the two. */
 static void look_settle(struct engine *e, void *ctx)
 {
     uint64_t began_ns = clock_mono_ns();
@@ -98,7 +98,7 @@ static void look_settle(struct engine *e, void *ctx)
     note_time(ctx, clock_mono_ns() - began_ns);
 }
 
-/* On the commit thread, between rounds. */
+/* On the commit task, between rounds. */
 static void look_remove(struct engine *e, void *ctx)
 {
     struct page *page = ctx;

@@ -1,12 +1,12 @@
 /* engine_lease.c: jobs that workers elsewhere take. A worker asks for some, and its task parks
- * until the commit thread has some for it; what it says about them later, a thousand things at
+ * until the commit task has some for it; what it says about them later, a thousand things at
  * once if it likes, is a request as any other, with an answer for each.
  *
  * The lease is stored before anybody hears of it, and with it its end. So a daemon that dies
  * takes no lease with it: the next one finds them, and their fences still fit.
  *
  * What a job is about comes with the submission when both happen in one round, otherwise from
- * the store, by a reading thread: the commit thread has no time for it. */
+ * the store, by a reading thread: the commit task has no time for it. */
 #include "base/clock.h"
 #include "base/own.h"
 #include "base/str.h"
@@ -16,7 +16,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* ----- askers, on the commit thread ----- */
+/* ----- askers, on the commit task ----- */
 
 static void asker_leave(struct engine *e, struct asker *asker)
 {
@@ -134,7 +134,7 @@ static void look_withdraw(struct engine *e, void *ctx)
         asker_leave(e, asker);
 }
 
-/* After it the commit thread knows the asker no longer; it may have been given something in the
+/* After it the commit task knows the asker no longer; it may have been given something in the
  * last moment. */
 static void withdraw(struct engine *e, struct asker *asker)
 {

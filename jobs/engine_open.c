@@ -99,7 +99,7 @@ static void lock_init(pthread_mutex_t *lock)
     pthread_mutex_init(lock, NULL);
 }
 
-/* Deadlines are monotonic: an operator who sets the clock must not stop the commit thread. */
+/* Deadlines are monotonic: an operator who sets the clock must not stop the commit task. */
 static void wake_init(pthread_cond_t *wake)
 {
     pthread_condattr_t attr;
@@ -130,6 +130,8 @@ static void parts_init(struct engine *e)
     event_init(&e->runs.ended);
     event_init(&e->keeper.wake);
     event_init(&e->keeper.ended);
+    event_init(&e->inbox.call);
+    event_init(&e->commit_ended);
     event_init(&e->opened);
 }
 

@@ -104,11 +104,11 @@ int engine_read(struct engine *e, void (*fn)(struct store_reader *reader, void *
         else
             list_push_back(&reads->requests, &reading.link);
         reads->len++;
-        pthread_cond_signal(&reads->wake);
     }
     pthread_mutex_unlock(&reads->lock);
     if (full)
         return ENGINE_FULL;
+    pthread_cond_signal(&reads->wake);
     event_wait_shielded(&reading.done); /* it lives in this frame */
     return ENGINE_OK;
 }

@@ -1,4 +1,4 @@
-/* engine_runner.c: attempts as tasks. The commit thread makes a run for each start that is
+/* engine_runner.c: attempts as tasks. The commit task makes a run for each start that is
  * stored; the dispatcher, a task, starts two tasks for it:
  *
  *   keeper   opens the attempt's group, waits for its end, and posts what came of it
@@ -272,7 +272,7 @@ void engine_runner_stop(struct engine *e)
     runs->dispatching = false;
 }
 
-/* A start that is stored must become a run. Without memory for a kilobyte the commit thread
+/* A start that is stored must become a run. Without memory for a kilobyte the commit task
  * waits for it: nothing else would go on either. */
 static void wait_for_memory(uint64_t id)
 {

@@ -24,7 +24,7 @@
  * keys would share by arrival instead of fairly. One ring for all kinds: to skip those of a
  * masked kind would cost a walk.
  *
- * Of the commit thread; nothing here locks. */
+ * Of the commit task; nothing here locks. */
 #ifndef JOBS_QUEUE_H
 #define JOBS_QUEUE_H
 

@@ -76,6 +76,43 @@ static int submit_many(void *arg)
     return 0;
 }
 
+/* ----- on whose thread ----- */
+
+static uint64_t handoffs(void)
+{
+    struct scheduler_stats stats;
+
+    scheduler_stats(&stats);
+    return stats.handoffs + stats.retakes;
+}
+
+/* Rather often than always: who is put aside by the kernel is taken from by the monitor. */
+STORY(submissions_that_come_alone_are_committed_where_they_came)
+{
+    unsigned kept = 0;
+
+    for (int i = 0; i < 100; i++) {
+        uint64_t before = handoffs();
+
+        submit("{\"exec\":{\"argv\":[\"ok\"]},\"hold\":true}");
+        kept += handoffs() == before;
+    }
+    ck_assert_uint_ge(kept, 50);
+}
+
+STORY(a_large_submission_is_committed_apart)
+{
+    uint64_t first = 0, before;
+
+    for (int i = 0; i < 20; i++)
+        submit("{\"exec\":{\"argv\":[\"ok\"]},\"hold\":true}");
+    before = handoffs();
+    for (int i = 0; i < 3; i++)
+        submit_many(&first);
+    ck_assert_uint_gt(handoffs(), before);
+    ck_assert_uint_gt(submit("{\"exec\":{\"argv\":[\"ok\"]},\"hold\":true}"), first);
+}
+
 #define SUBMITTERS (32 / SLOWDOWN)
 
 STORY(many_tasks_submit_many_jobs_and_all_run)
@@ -369,12 +406,14 @@ int main(void)
         "jobs_engine", a_job_is_stored_run_and_its_end_told,
         a_failing_job_is_tried_again_and_then_fails, a_late_attempt_is_a_timeout,
         a_job_that_outlives_its_retry_for_is_a_timeout_of_all, a_delayed_job_waits_for_its_time,
-        many_tasks_submit_many_jobs_and_all_run, a_queue_keeps_to_its_concurrency,
-        a_paused_queue_starts_nothing_until_it_goes_on, a_cancel_reaches_a_running_attempt,
-        a_forced_cancel_leaves_no_grace, commands_on_what_is_not_there_are_not_found,
-        a_held_job_runs_when_it_is_released, retry_of_an_ended_job_makes_a_new_one,
-        retry_of_a_retrying_job_ends_its_wait, a_key_that_comes_again_gets_the_same_answer,
-        one_key_from_many_tasks_makes_one_job, a_thousand_waiters_are_woken_by_one_end,
+        submissions_that_come_alone_are_committed_where_they_came,
+        a_large_submission_is_committed_apart, many_tasks_submit_many_jobs_and_all_run,
+        a_queue_keeps_to_its_concurrency, a_paused_queue_starts_nothing_until_it_goes_on,
+        a_cancel_reaches_a_running_attempt, a_forced_cancel_leaves_no_grace,
+        commands_on_what_is_not_there_are_not_found, a_held_job_runs_when_it_is_released,
+        retry_of_an_ended_job_makes_a_new_one, retry_of_a_retrying_job_ends_its_wait,
+        a_key_that_comes_again_gets_the_same_answer, one_key_from_many_tasks_makes_one_job,
+        a_thousand_waiters_are_woken_by_one_end,
         a_wait_ends_at_its_deadline_with_the_job_as_it_is,
         a_cancelled_waiter_goes_and_the_others_stay, a_list_has_pages_and_filters);
 }

@@ -109,7 +109,7 @@ static int wait_for_one(void *arg)
     return 0;
 }
 
-/* Until the commit thread knows that somebody waits: it answers in the order it is asked. */
+/* Until the commit task knows that somebody waits: it answers in the order it is asked. */
 static void asked(void)
 {
     struct lease_list none = {.count = 0};
