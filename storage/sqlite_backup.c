@@ -123,10 +123,13 @@ static int copy_finish(struct sqlite_backup *b)
     int r = sqlite_errno(b->to, sqlite3_backup_finish(b->work));
 
     b->work = NULL;
-    if (r == 0)
-        r = sqlite_errno(b->to, sqlite3_close(b->to));
     if (r < 0)
         return r;
+
+    int rc = sqlite3_close(b->to);
+
+    if (rc != SQLITE_OK) /* then it is not closed, and can be asked why */
+        return sqlite_errno(b->to, rc);
     b->to = NULL;
     if (access(b->path, F_OK) == 0)
         return -EEXIST;
