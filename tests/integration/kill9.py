@@ -21,12 +21,16 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from stint_daemon import Claims, Daemon, request  # noqa: E402
 
 
-class Client(threading.Thread):
-    """Submits until told to stop; remembers only what was acknowledged."""
+BACKLOG = 2000  # jobs that wait: enough that work never ends, and few enough that it ends soon at last
 
-    def __init__(self, daemon, number, journal, halt):
+
+class Client(threading.Thread):
+    """Submits until told to stop, unless much waits; remembers only what was acknowledged."""
+
+    def __init__(self, daemon, number, journal, halt, watcher):
         super().__init__(daemon=True)
         self.server, self.number, self.journal, self.halt = daemon, number, journal, halt
+        self.watcher = watcher
         self.acknowledged, self.errors, self.surprises = [], 0, []
         self.random = random.Random(number)
 
@@ -37,6 +41,9 @@ class Client(threading.Thread):
 
     def run(self):
         while not self.halt.is_set():
+            if self.watcher.waiting > BACKLOG:
+                time.sleep(0.02)
+                continue
             many = self.random.random() < 0.2
             body = [self.job() for _ in range(self.random.randint(2, 8))] if many else self.job()
             try:
@@ -56,11 +63,11 @@ class Client(threading.Thread):
 
 
 class Watcher(threading.Thread):
-    """Notes when it first saw a job ended, by its own clock."""
+    """Notes when it first saw a job ended, and how many wait."""
 
     def __init__(self, daemon, halt):
         super().__init__(daemon=True)
-        self.server, self.halt, self.ended = daemon, halt, {}
+        self.server, self.halt, self.ended, self.waiting = daemon, halt, {}, 0
 
     def run(self):
         while not self.halt.is_set():
@@ -68,6 +75,8 @@ class Watcher(threading.Thread):
                 _, page = request(self.server.socket, "GET", "/v1/jobs?state=succeeded&limit=200")
                 for job in page["items"]:
                     self.ended.setdefault(job["id"], job["fence"])
+                _, queue = request(self.server.socket, "GET", "/v1/queues/default")
+                self.waiting = queue["counts"]["queued"] + queue["counts"]["retrying"]
             except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
                 pass
             time.sleep(0.02)
@@ -104,8 +113,8 @@ def main():
     open(journal, "w").close()
     daemon = Daemon(build, claims.folder, jobs_crashes_max=100).start()
     halt = threading.Event()
-    crowd = [Client(daemon, seed + n, journal, halt) for n in range(clients)]
     watcher = Watcher(daemon, halt)
+    crowd = [Client(daemon, seed + n, journal, halt, watcher) for n in range(clients)]
     for t in crowd + [watcher]:
         t.start()
     for _ in range(rounds):
