@@ -190,6 +190,19 @@ void joblogs_close(struct joblogs *logs)
     free(logs);
 }
 
+/* After a restored backup ids are given out again, and a job that prints nothing must not have
+ * the log of the one that had its id. What cannot be removed cannot be written either: the
+ * first word will say so. */
+static void remove_former(const struct joblog *log)
+{
+    char name[JOBLOG_NAME_BYTES];
+
+    joblog_name(name, log->job_id, log->fence, "log");
+    block_enter(BLOCK_FILE);
+    (void)unlinkat(log->logs->dir_fd, name, 0);
+    block_leave();
+}
+
 int joblog_start(struct joblogs *logs, uint64_t job_id, uint32_t fence, struct joblog **ret)
 {
     OWN(free) struct joblog *log = calloc(1, sizeof *log);
@@ -203,6 +216,7 @@ int joblog_start(struct joblogs *logs, uint64_t job_id, uint32_t fence, struct j
     log->fd = log->index_fd = -1;
     mutex_init(&log->mutex);
     cond_init(&log->more);
+    remove_former(log);
     int r = live_add(logs, log);
     if (r < 0)
         return r;

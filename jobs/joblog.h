@@ -21,7 +21,7 @@ struct joblogs; /* all logs of the daemon: who follows what */
 int joblogs_open(const char *state_dir, uint64_t bytes_max, struct joblogs **ret);
 void joblogs_close(struct joblogs *logs);
 
-/* The writer's side; tasks. */
+/* The writer's side; tasks. A start takes away what there is of that id and fence. */
 int joblog_start(struct joblogs *logs, uint64_t job_id, uint32_t fence, struct joblog **ret);
 /* Beyond bytes_max the rest is dropped and one line says so. 0 or a negative errno (disk full:
  * dropped, counted). A NULL log drops everything. */

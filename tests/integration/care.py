@@ -75,6 +75,10 @@ def copy_and_restore(claims, build, folder):
     for t in threads:
         t.start()
     await_that(lambda: len(ids) >= 200)
+    flag = os.path.join(folder, "flag")
+    running = daemon.ask("POST", "/v1/jobs", {
+        "exec": {"shell": f"echo $STINT_FENCE; while ! test -e {flag}; do sleep 0.02; done"}})[1]["id"]
+    await_that(lambda: daemon.ask("GET", f"/v1/jobs/{running}/log")[1] == b"1\n")
     before = sorted(ids)
     copy = subprocess.run([stint, "backup", "copy.db"], cwd=folder, env=env, capture_output=True, text=True)
     after = len(ids)
@@ -86,6 +90,9 @@ def copy_and_restore(claims, build, folder):
         t.join()
     claims.ok("submissions_went_on_meanwhile", after > len(before), f"{len(before)} {after}")
     healthy = subprocess.run([stint, "doctor"], env=env, capture_output=True, text=True)
+    later = daemon.ask("POST", "/v1/jobs?wait=30", ECHO)[1]["id"]
+    with open(flag, "w"):
+        claims.ok("what_ran_meanwhile_ends", daemon.ask("GET", f"/v1/jobs/{running}?wait=30")[1]["state"] == "succeeded")
     claims.ok("the_doctor_says_it_is_sound", healthy.returncode == 0 and "is sound" in healthy.stdout, healthy)
     busy = doctor(build, daemon.state)
     claims.ok("stintd_doctor_keeps_away_from_a_running_daemon", busy.returncode == 75 and
@@ -102,6 +109,15 @@ def copy_and_restore(claims, build, folder):
     daemon.start()
     missing = [i for i in before + list(range(1, 4001)) if daemon.ask("GET", f"/v1/jobs/{i}")[0] != 200]
     claims.ok("all_that_was_acknowledged_before_is_in_it", before and not missing, missing[:10])
+    again = daemon.ask("GET", f"/v1/jobs/{running}?wait=30")[1]
+    claims.ok("what_ran_when_it_was_made_runs_again",
+              (again["state"], again["crashes"], again["fence"]) == ("succeeded", 1, 2), again)
+    claims.ok("what_came_after_it_is_forgotten", daemon.ask("GET", f"/v1/jobs/{later}")[0] == 404)
+    while daemon.ask("POST", "/v1/jobs", HELD)[1]["id"] < later - 1:
+        pass
+    silent = daemon.ask("POST", "/v1/jobs?wait=30", {"exec": {"argv": ["true"]}})[1]["id"]
+    claims.ok("a_job_that_has_its_id_has_not_its_log", silent == later and
+              daemon.ask("GET", f"/v1/jobs/{silent}/log")[1] == b"", silent)
     fresh = daemon.ask("POST", "/v1/jobs?wait=30", ECHO)[1]
     claims.ok("and_it_goes_on", fresh.get("state") == "succeeded", fresh)
     daemon.stop()

@@ -71,6 +71,18 @@ rm -r /run/systemd/system/stintd.service.d
 systemctl daemon-reload
 systemctl restart stintd
 
+# A backup, restored word for word as stintd(8) has it.
+kept=$(stint submit --hold -- echo kept)
+ok backup stint backup /var/lib/stint/copy.db
+lost=$(stint submit --hold -- echo lost)
+sed -n '/^# systemctl stop stintd.socket stintd$/,/^# systemctl start/s/^# //p' /usr/share/man/man8/stintd.8 |
+    sed 's# FILE # /var/lib/stint/copy.db #' >/tmp/restore
+ok the_manual_has_words_for_a_restore test "$(wc -l </tmp/restore)" = 6
+ok restore_by_the_words_of_the_manual bash -e /tmp/restore
+ok what_was_in_the_backup_is_there bash -c "stint show $kept | grep -q held"
+ok what_came_after_it_is_not bash -c "stint show $lost; [ \$? = 3 ]"
+ok and_it_works bash -c '[ "$(stint run -q -- echo restored)" = restored ]'
+
 # A stop is clean, and the journal tells it, with priorities.
 ok stop bash -c 'systemctl stop stintd && [ "$(systemctl show -P Result stintd)" = success ]'
 ok socket_outlives_the_service test -S /run/stint/stint.sock

@@ -90,6 +90,27 @@ START_TEST(a_silent_job_leaves_no_file)
 }
 END_TEST
 
+static void two_lives(struct logged *l)
+{
+    struct joblog_view view;
+    struct joblog *log = start(l, 7);
+
+    say(log, STREAM_STDOUT, "of the job that had this id before a restore");
+    joblog_end(log);
+    log = start(l, 7);
+    ck_assert_int_eq(joblog_view(l->logs, 7, 1, &view), 0);
+    ck_assert(view.live && view.fd == -1 && view.bytes == 0);
+    joblog_end(log);
+    ck_assert_int_eq(joblog_view(l->logs, 7, 1, &view), 0);
+    ck_assert(view.fd == -1 && view.bytes == 0);
+}
+
+START_TEST(a_silent_job_has_not_the_log_of_a_former_one)
+{
+    with_logs(0, two_lives);
+}
+END_TEST
+
 static void two_streams(struct logged *l)
 {
     struct joblog *log = start(l, 7);
@@ -367,8 +388,8 @@ END_TEST
 int main(void)
 {
     return SUITE_MAIN(
-        "joblog", a_silent_job_leaves_no_file, the_streams_can_be_told_apart_in_any_range,
-        thousands_of_chunks_are_found_by_halving,
+        "joblog", a_silent_job_leaves_no_file, a_silent_job_has_not_the_log_of_a_former_one,
+        the_streams_can_be_told_apart_in_any_range, thousands_of_chunks_are_found_by_halving,
         beyond_the_bound_one_line_says_that_the_rest_is_missing,
         followers_wake_for_more_bytes_and_for_the_end, a_cancelled_follower_goes_at_once,
         a_full_disk_costs_the_chunk_and_not_the_log, a_broken_index_is_survived,
