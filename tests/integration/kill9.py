@@ -21,7 +21,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from stint_daemon import Claims, Daemon, request  # noqa: E402
 
 
-BACKLOG = 2000  # jobs that wait: enough that work never ends, and few enough that it ends soon at last
+BACKLOG = 5000  # jobs that wait: enough that work never ends, and few enough that it ends soon at last
 
 
 class Client(threading.Thread):
@@ -111,7 +111,7 @@ def main():
     claims = Claims("kill9")
     journal = os.path.join(claims.folder, "journal")
     open(journal, "w").close()
-    daemon = Daemon(build, claims.folder, jobs_crashes_max=100).start()
+    daemon = Daemon(build, claims.folder, jobs_crashes_max=100, exec_concurrency=64).start()
     halt = threading.Event()
     watcher = Watcher(daemon, halt)
     crowd = [Client(daemon, seed + n, journal, halt, watcher) for n in range(clients)]
