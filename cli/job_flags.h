@@ -14,7 +14,7 @@
         {"delay", 0, "SPAN", "start after it"}, {"run-at", 0, "TIME", "start at that time"},   \
         {"timeout", 0, "SPAN", "of one attempt (1h)"},                                         \
         {"start-by", 0, "SPAN", "expires when not started by then"},                           \
-        {"attempts", 0, "N", "tries in all (10)"},                                             \
+        {"attempts", 0, "N", "tries in all (10; of run 1)"},                                   \
         {"retry-for", 0, "SPAN", "no try begins after it"},                                    \
     {                                                                                          \
         "hold", 0, NULL, "do not start it yet"                                                 \

@@ -29,7 +29,10 @@ static void put_field(struct buf *ret, const char *line)
     buf_put(ret, line, name);
     buf_putc(ret, '\n');
     put_sentence(ret, help, strcspn(help, "\n"));
-    put_sentence(ret, type, type_len);
+    /* Not as a sentence of its own: words to be written as they stand must keep their case. */
+    buf_puts(ret, "Takes ");
+    buf_put(ret, type, type_len);
+    buf_puts(ret, ".\n");
     if (fallback_len > 0 && strncmp(fallback, "-", fallback_len) != 0) {
         buf_puts(ret, "Default: ");
         buf_put(ret, fallback, fallback_len);
