@@ -251,6 +251,71 @@ START_TEST(a_list_of_what_waits_in_a_queue_does_not_depend_on_its_history)
 }
 END_TEST
 
+/* Jobs of one key that succeeded and of another that failed, in turn and in blocks, more than a
+ * page looks at of either; and the one that is both is the oldest. */
+static void key_and_state_fill(struct job jobs[12001], struct change changes[12001])
+{
+    static char rare[] = "rare", other[] = "other";
+
+    for (uint64_t i = 0; i <= 12000; i++) {
+        bool failed = i == 0 || (i < 6000 ? i % 2 : i < 9000);
+
+        jobs[i] = stored_ended(1 + i, failed ? JOB_FAILED : JOB_SUCCEEDED, 5);
+        jobs[i].key = i == 0 || !failed ? rare : other;
+        jobs[i].name = jobs[i].queue = jobs[i].key;
+        changes[i] = (struct change){.kind = CHANGE_JOB_INSERT, .job = &jobs[i]};
+    }
+    ck_assert_int_eq(store_commit(stored_store, changes, 12001, true), 0);
+}
+
+/* Of SQLite: the store in memory is for tests, and looks at each job. */
+START_TEST(a_word_with_rare_states_is_found_in_one_page)
+{
+    static struct change changes[12001];
+    static struct job jobs[12001];
+    const uint32_t states = BIT(JOB_FAILED) | BIT(JOB_RUNNING) | BIT(JOB_HELD);
+
+    stored_use(0);
+    key_and_state_fill(jobs, changes);
+    ck_ids(FILTER(.key = "rare", .states = states), 1);
+    ck_ids(FILTER(.name = "rare", .states = states), 1);
+    ck_ids(FILTER(.queue = "rare", .states = states), 1);
+    stored_leave();
+}
+END_TEST
+
+/* Whatever is asked for, as many pages as it takes show what a look at each job would. */
+START_TEST(words_and_states_together_find_what_each_job_says)
+{
+    static struct change changes[12001];
+    static struct job jobs[12001];
+
+    stored_use(_i);
+    key_and_state_fill(jobs, changes);
+    for (uint32_t states = 0; states < 8; states++) {
+        uint32_t wanted = (states & 1 ? BIT(JOB_FAILED) : 0) |
+                          (states & 2 ? BIT(JOB_SUCCEEDED) : 0) |
+                          (states & 4 ? BIT(JOB_QUEUED) : 0);
+        uint64_t next = 0, expected = 0, found = 0, last = UINT64_MAX;
+        struct ids got;
+
+        for (int i = 0; i <= 12000; i++)
+            expected +=
+                strcmp(jobs[i].key, "other") == 0 && (!wanted || wanted & BIT(jobs[i].state));
+        do {
+            next = list(FILTER(.key = "other", .states = wanted, .before_id = next), &got);
+            for (size_t i = 0; i < got.count; i++) {
+                ck_assert_uint_lt(got.ids[i], last);
+                last = got.ids[i];
+            }
+            found += got.count;
+        } while (next);
+        ck_assert_uint_eq(found, expected);
+    }
+    stored_leave();
+}
+END_TEST
+
 static int final_gather(void *ctx, uint64_t id, enum job_state state, uint32_t fence)
 {
     struct ids *ids = ctx;
@@ -392,6 +457,8 @@ int main(void)
         a_list_that_finds_nothing_is_empty, pages_meet_without_gap_or_overlap,
         a_list_that_finds_little_ends_early_with_a_cursor,
         a_list_of_what_waits_in_a_queue_does_not_depend_on_its_history,
+        a_word_with_rare_states_is_found_in_one_page,
+        words_and_states_together_find_what_each_job_says,
         retention_finds_what_ended_before_a_time_by_state,
         a_deleted_job_is_gone_from_every_list, a_whole_store_has_no_findings,
         reads_pass_on_their_fault, readers_on_other_threads_see_whole_batches);
