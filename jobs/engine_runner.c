@@ -2,7 +2,7 @@
  * stored; the dispatcher, a task, starts two tasks for it:
  *
  *   keeper   opens the attempt's group, waits for its end, and posts what came of it
- *   worker   in that group, with a large stack: reads the job, parses it, runs its kind
+ *   worker   in that group, with a large stack: parses the job, runs its kind
  *
  * so that a deadline or a cancel of the group reaches whatever the kind waits for, and the
  * keeper is there to tell the tale. A run is in runs.live from its making until its end is
@@ -282,6 +282,14 @@ static void wait_for_memory(uint64_t id)
     thrd_sleep(&nap, NULL);
 }
 
+/* Here the writer has its pages at hand, since it has just counted the attempt; a reader would
+ * look at the log anew. Without a row the worker asks again, and says what is wrong. */
+static void row_read(struct engine *e, struct run *run)
+{
+    if (store_job_get(store_writer_reader(e->options.store), run->id, &run->row) <= 0)
+        run->row = NULL;
+}
+
 static struct run *run_new(struct engine *e, const struct core_action *start)
 {
     struct run *run;
@@ -300,6 +308,8 @@ static struct run *run_new(struct engine *e, const struct core_action *start)
         run->row = TAKE(start->submission->job);
     else if (start->submission)
         run->row = job_dup(start->submission->job); /* NULL: the store has it too */
+    else
+        row_read(e, run);
     return run;
 }
 
