@@ -15,6 +15,7 @@
 
 /* Between two tries when there are no descriptors left. */
 #define ACCEPT_PAUSE_MS 100
+#define ACCEPT_TOLD_EVERY_MS 60000
 /* The administrator's door always has room: TCP may use all connections but an eighth. */
 #define TCP_SHARE(max) ((max) - (max) / 8)
 
@@ -108,15 +109,25 @@ static void connection_start(struct door *door, int accepted)
     pump_post(c->pump, &c->command, COMMAND_ADD);
 }
 
+/* Clients wait in the door's queue meanwhile. Told once a minute: it may last. */
+static bool wait_for_room(struct door *door, int error)
+{
+    uint64_t now_ns = clock_mono_ns();
+
+    if (now_ns >= door->tell_at_ns) {
+        log_warn("api.accept", LOG_ERR(-error));
+        door->tell_at_ns = now_ns + ACCEPT_TOLD_EVERY_MS * NS_PER_MS;
+    }
+    return task_sleep_ns(ACCEPT_PAUSE_MS * NS_PER_MS) == 0;
+}
+
 /* true: try again; false: the door is to be closed. */
 static bool accept_failed(struct door *door, int error)
 {
     if (error == EAGAIN)
         return net_wait(door->net, NET_READ, 0) == 0;
-    if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM) {
-        log_warn("api.accept", LOG_ERR(-error));
-        return task_sleep_ns(ACCEPT_PAUSE_MS * NS_PER_MS) == 0;
-    }
+    if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM)
+        return wait_for_room(door, error);
     if (error == EBADF || error == EINVAL || error == ENOTSOCK) {
         log_error("api.accept", LOG_ERR(-error));
         return false;

@@ -106,6 +106,7 @@ struct door {
     struct server *server;
     struct net *net;
     bool tcp;
+    uint64_t tell_at_ns; /* of who cannot be accepted */
     struct event ended;
 };
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What goes wrong around the daemon: bad clients, a second daemon, a full disk, a newer store.
+"""What goes wrong around the daemon: bad clients, a second daemon, no descriptors, a full disk.
 
 trouble.py BUILD-DIR. Each row: what was sent, which status, which words must be in the answer.
 """
@@ -7,6 +7,8 @@ import ctypes
 import http.client
 import json
 import os
+import resource
+import select
 import socket
 import sqlite3
 import subprocess
@@ -14,7 +16,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from stint_daemon import Claims, Daemon  # noqa: E402
+from stint_daemon import Claims, Daemon, await_that  # noqa: E402
 
 BAD_INPUT = [
     ("unknown_field", "POST", "/v1/jobs", '{"exec":{"argv":["a"]},"tmieout":3}', 422, ["/tmieout", "timeout"]),
@@ -186,6 +188,47 @@ def failed_sync(claims, build, folder):
     daemon.stop()
 
 
+def processor_seconds(pid):
+    fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def out_of_descriptors(claims, build, folder):
+    """Clients wait in the door's queue while no descriptor can be had, and cost nothing there."""
+    os.makedirs(folder)
+    daemon = Daemon(build, folder).start()
+    pid = daemon.process.pid
+    most = max(int(fd) for fd in os.listdir(f"/proc/{pid}/fd")) + 9
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, most))
+    clients = []
+
+    def connect():
+        c = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        c.connect(daemon.socket)
+        clients.append(c)
+        return c
+
+    while len(clients) < 60:
+        connect()
+    claims.ok("a_daemon_out_of_descriptors_says_so",
+              await_that(lambda: "api.accept" in daemon.log_text()), daemon.log_text())
+    late = connect()
+    late.settimeout(30)
+    late.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    before = processor_seconds(pid)
+    select.select([late], [], [], 1)
+    used = processor_seconds(pid) - before
+    claims.ok("who_waits_for_a_descriptor_costs_no_processor", used <= 0.1, f"{used} s in a second")
+    claims.ok("and_says_so_rarely", daemon.log_text().count("api.accept") <= 2, daemon.log_text())
+    for c in clients[:-1]:
+        c.close()
+    answer = late.recv(100)
+    claims.ok("a_client_that_waited_is_served_when_there_are_descriptors", b" 200 " in answer, answer)
+    claims.ok("and_so_is_the_next", daemon.ask("GET", "/readyz")[0] == 200)
+    late.close()
+    claims.ok("it_stops_cleanly_after_that", daemon.stop() == 0)
+
+
 def cli_exit_codes(claims, build, daemon):
     stint = os.path.join(build, "stint")
 
@@ -239,6 +282,7 @@ def main():
     cli_exit_codes(claims, build, daemon)
     claims.ok("a_stop_is_clean", daemon.stop() == 0)
     tcp_door(claims, build, os.path.join(claims.folder, "tcp"))
+    out_of_descriptors(claims, build, os.path.join(claims.folder, "descriptors"))
     newer_store(claims, build, os.path.join(claims.folder, "newer"))
     unwritable_folder(claims, build, os.path.join(claims.folder, "unwritable"))
     failed_sync(claims, build, os.path.join(claims.folder, "sync"))
