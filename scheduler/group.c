@@ -300,19 +300,38 @@ int group_wait(struct group *g)
     return r < 0 ? -ECANCELED : result;
 }
 
+struct late_member {
+    uint64_t id;
+    const char *name, *site, *reason; /* of static storage */
+};
+
 /* Under the lock. */
-static void report_members(struct group *g)
+static unsigned copy_members(const struct group *g, struct late_member *ret)
 {
-    unsigned named = 0;
+    unsigned n = 0;
 
     list_each (link, &g->members) {
-        struct task *t = container_of(link, struct task, member);
-        if (named++ == REPORT_MAX)
+        const struct task *t = container_of(link, struct task, member);
+        if (n == REPORT_MAX)
             break;
-        log_warn("group.late", LOG_STR("group", g->name), LOG_U64("task", t->id),
-                 LOG_STR("name", get_relaxed(&t->name)), LOG_STR("site", get_relaxed(&t->site)),
-                 LOG_STR("waits", get_relaxed(&t->wait_reason)), LOG_U64("live", g->live));
+        ret[n++] = (struct late_member){t->id, get_relaxed(&t->name), get_relaxed(&t->site),
+                                        get_relaxed(&t->wait_reason)};
     }
+    return n;
+}
+
+/* Under the lock, but for the time that it writes: that may last, and members end meanwhile. */
+static __attribute__((noinline)) void report_members(struct group *g)
+{
+    struct late_member members[REPORT_MAX];
+    unsigned n = copy_members(g, members), live = g->live;
+
+    spin_unlock(&g->lock);
+    for (unsigned i = 0; i < n; i++)
+        log_warn("group.late", LOG_STR("group", g->name), LOG_U64("task", members[i].id),
+                 LOG_STR("name", members[i].name), LOG_STR("site", members[i].site),
+                 LOG_STR("waits", members[i].reason), LOG_U64("live", live));
+    spin_lock(&g->lock);
 }
 
 static void group_end(struct group *g)

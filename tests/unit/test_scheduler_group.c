@@ -1,9 +1,14 @@
 /* Groups: every task has an end, errors and cancellation travel as said, deadlines hold. */
 #include "scheduler/event.h"
 
+#include "base/log.h"
 #include "tests/lib/scheduled.h"
 
+#include <fcntl.h>
 #include <pthread.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
 
 enum { MEMBERS = 20, TREES = 200 / SLOWDOWN, HEIGHT = 12 };
 
@@ -478,6 +483,85 @@ START_TEST(a_quiet_member_runs_when_its_starter_parks_and_when_it_does_not)
 }
 END_TEST
 
+/* ---- late, and the report of it cannot be written ---- */
+
+enum { LATE = 64 };
+
+static struct {
+    struct event released[LATE];
+    _Atomic unsigned ended;
+    int log[2];
+    unsigned ended_meanwhile;
+} late;
+
+static int be_late(void *released)
+{
+    task_shield_begin(clock_mono_ns() + 60 * NS_PER_S);
+    ck_assert_int_eq(event_wait(released, 0), 0);
+    task_shield_end();
+    atomic_fetch_add(&late.ended, 1);
+    return 0;
+}
+
+static void nap(void)
+{
+    (void)nanosleep(&(struct timespec){.tv_nsec = (long)NS_PER_MS}, NULL);
+}
+
+/* Nobody reads the log until all have ended, or cannot. */
+static void *read_late(void *arg)
+{
+    uint64_t until_ns = clock_mono_ns() + 10 * NS_PER_S;
+    char line[4096];
+    int filled = 0;
+
+    (void)arg;
+    while (filled < 3000 && clock_mono_ns() < until_ns) {
+        nap();
+        ck_assert_int_eq(ioctl(late.log[0], FIONREAD, &filled), 0);
+    }
+    for (int i = 0; i < LATE; i++)
+        event_set(&late.released[i]);
+    while (atomic_load(&late.ended) < LATE && clock_mono_ns() < until_ns)
+        nap();
+    late.ended_meanwhile = atomic_load(&late.ended);
+    while (read(late.log[0], line, sizeof line) > 0)
+        continue;
+    return NULL;
+}
+
+static int close_late(void *arg)
+{
+    struct group g;
+
+    (void)arg;
+    group_open(&g, "late");
+    group_grace(&g, NS_PER_MS);
+    for (int i = 0; i < LATE; i++)
+        ck_assert_int_eq(group_go(&g, be_late, &late.released[i]), 0);
+    let_others_run();
+    return group_close(&g);
+}
+
+START_TEST(members_end_although_the_report_that_they_are_late_cannot_be_written)
+{
+    pthread_t reader;
+
+    for (int i = 0; i < LATE; i++)
+        event_init(&late.released[i]);
+    ck_assert_int_eq(pipe(late.log), 0);
+    ck_assert_int_ge(fcntl(late.log[1], F_SETPIPE_SZ, 4096), 4096);
+    log_setup(late.log[1], LOG_TEXT, LOG_WARN);
+    ck_assert_int_eq(pthread_create(&reader, NULL, read_late, NULL), 0);
+    scheduled(2, close_late, NULL);
+    log_setup(2, LOG_TEXT, LOG_WARN);
+    close(late.log[1]);
+    ck_assert_int_eq(pthread_join(reader, NULL), 0);
+    ck_assert_uint_eq(late.ended_meanwhile, LATE);
+    close(late.log[0]);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("scheduler_group");
@@ -497,6 +581,7 @@ int main(void)
     tcase_add_loop_test(tc, a_cancelled_task_is_told_at_every_call, 0, 2);
     tcase_add_loop_test(tc, a_shield_hides_cancellation_until_its_own_deadline, 0, 2);
     tcase_add_loop_test(tc, a_foreign_thread_may_cancel_a_group, 0, 2);
+    tcase_add_test(tc, members_end_although_the_report_that_they_are_late_cannot_be_written);
     tcase_add_test(tc, a_tree_of_tasks_is_walked_down_before_it_is_walked_across);
     suite_add_tcase(s, tc);
     return scheduled_main(s);
