@@ -1,16 +1,16 @@
 /* table.h: a hash table of items that are named by numbers of 32 bits and chained through a
- * field of their own. It grows and shrinks by one bucket at a time, so no step is long, however
- * many items there are: linear hashing (Litwin, "Linear hashing: a new tool for file and table
- * addressing", 1980).
+ * field of their own. It grows and shrinks by one bucket at a time, or two, so no step is long,
+ * however many items there are: linear hashing (Litwin, "Linear hashing: a new tool for file
+ * and table addressing", 1980).
  *
- * How it works. There are as many buckets as half the items, in any number, not a power of two.
+ * How it works. There are three buckets for four items, any number of them, not a power of two.
  * Bucket b was split off from the one whose number is b without its highest bit; an item whose
  * bits name a bucket that there is not yet is in the one from which that will be split off. So
  * to grow is to walk one chain, to shrink is to join two. Heads lie in segments that are had
  * and given back one at a time.
  *
  * Open addressing with two tables, of which the old one empties step by step, was rejected: it
- * takes 5 to 11 bytes an item, 16 while it moves, where this takes 6 to 8 with the link; and it
+ * takes 5 to 11 bytes an item, 16 while it moves, where this takes 7 to 9 with the link; and it
  * fails when it cannot grow, where here chains become longer: only the first item can fail.
  *
  * Who looks for an item walks the chain himself, as only he knows what makes two items equal:
@@ -19,8 +19,8 @@
  *
  * L1  mask is the smallest 2^k - 1 that is not below buckets - 1.
  * L2  each item is in the bucket of its hash, once.
- * L3  there are at most len + 1 buckets, and, unless growing failed for want of memory, at
- * least half as many as items: a chain has one to two on average.
+ * L3  there are three to five buckets for four items, give or take one; fewer only as long as
+ *     growing fails for want of memory.
  *
  * Of one thread at a time. */
 #ifndef BASE_TABLE_H

@@ -3,7 +3,7 @@
  * fill the heaps and the table from id to entry. What few waiting jobs have (bounds in time, a
  * start, attempts) is apart, in an extra.
  *
- * A million waiting jobs: 48 bytes of entry, 4 to 8 of heap slot, 2 to 4 of table. A key that
+ * A million waiting jobs: 48 bytes of entry, 4 to 8 of heap slot, 3 to 5 of table. A key that
  * only one of them has adds 28 bytes and its text (lane.h). */
 #ifndef JOBS_ENTRY_H
 #define JOBS_ENTRY_H

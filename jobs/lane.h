@@ -6,10 +6,10 @@
  * there, is ready, or runs. The second job, or a lane of the same key and another kind, gives
  * it a crowd: heap, counts, links. A lane that is alone again gives its crowd back.
  *
- * A waiting job with a key of its own, of 16 letters: 48 bytes of entry, 44 of lane, and 2 to 4
- * in each of two tables, 96 to 100 in all. Below that are the text itself (16), what must be
+ * A waiting job with a key of its own, of 16 letters: 48 bytes of entry, 44 of lane, and 3 to 5
+ * in each of two tables, 98 to 102 in all. Below that are the text itself (16), what must be
  * known of a job (id, since when, state, where: 24), its places in the two orders that it is in
- * (age 8, turn 16), and the two ways to it, by id and by key (6 each): 76; the rest is what few
+ * (age 8, turn 16), and the two ways to it, by id and by key (7 each): 78; the rest is what few
  * jobs use, and its kind and queue.
  *
  * N1  A lane has a crowd if it has two jobs or a sibling; its slot names the crowd then, else
