@@ -25,7 +25,8 @@ int chan_recv(struct chan *c, void *ret_element, uint64_t deadline_ns);
 /* Never park: -EAGAIN when they would have to. Any thread for a buffered channel. */
 int chan_try_send(struct chan *c, const void *element);
 int chan_try_recv(struct chan *c, void *ret_element);
-/* Senders answer -EPIPE from now on, receivers once it is empty. Closing twice is harmless. */
+/* Senders answer -EPIPE from now on, receivers once it is empty. Closing twice is harmless. A
+ * task that wakes hundreds by it yields in between. */
 void chan_close(struct chan *c);
 size_t chan_len(const struct chan *c);
 

@@ -32,7 +32,7 @@
 #define TASK_BUDGET 128
 /* What lies on a stack between a switch and who waits, in lines of 64 bytes. */
 #define LINES_YIELD 3
-#define LINES_PARK 6
+#define LINES_PARK 7
 #define CACHE_LINE_BYTES 128
 
 struct processor;
@@ -256,6 +256,8 @@ struct task *task_new(struct processor *p, task_fn fn, void *arg,
 void task_free(struct processor *p, struct task *t);
 /* Counts an operation that went through without parking; yields when there were many. */
 void task_spend(void);
+/* Yields, where the caller is a task and not inside a blocking call. */
+void task_let_run(void);
 /* Frees all descriptors; no task may live. */
 void task_slabs_free(void);
 /* Calls fn for each descriptor that was ever used, free ones included. */

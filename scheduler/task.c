@@ -267,6 +267,14 @@ void task_spend(void)
         yield_now(t);
 }
 
+void task_let_run(void)
+{
+    struct task *t = task_self();
+
+    if (t != NULL && t->lent == NULL)
+        yield_now(t);
+}
+
 int task_sleep_until(uint64_t at_ns)
 {
     struct wait w;
