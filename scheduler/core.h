@@ -71,12 +71,13 @@ struct task {
 
     task_fn fn;
     void *arg;
-    struct group *group;
+    struct group *_Atomic group;
     struct list member;      /* guarded by the group's lock */
     struct list groups_open; /* guarded by tree_lock */
     _Atomic uint32_t tree_lock;
     uint8_t stack_class;
     uint8_t lane;             /* own; of the blocking call */
+    bool may_linger;          /* G4 in group.c */
     uint64_t shield_until_ns; /* own */
     uint64_t id;
     const char *_Atomic name;
@@ -116,6 +117,7 @@ struct thread {
     task_commit_fn _Atomic commit;
     void *_Atomic commit_arg;
     struct task *_Atomic chosen; /* taken out of the queue to be the next */
+    struct task *ended;          /* own; by `next`: still to leave their group; G4 in group.c */
     int *error;                  /* errno of this thread */
     _Atomic uint32_t asked;      /* enum asked, by the monitor */
     _Atomic bool inside;         /* uses its processor on a task's stack */
@@ -123,6 +125,7 @@ struct thread {
     bool hog;                    /* own; counted in scheduler.taken */
     bool spinning;               /* counted in scheduler.spinning */
     bool ending;
+    uint16_t ended_len;             /* own */
     uint16_t in_row;                /* how often the front of the queue was passed */
     uint64_t unbound, unbound_runs; /* tasks in a row that no stack could be had for */
     struct rand rand;
@@ -253,6 +256,7 @@ void processors_dump(struct buf *b);
 /* task.c */
 struct task *task_new(struct processor *p, task_fn fn, void *arg,
                       const struct task_options *options);
+/* p == NULL: by who has none. */
 void task_free(struct processor *p, struct task *t);
 /* Counts an operation that went through without parking; yields when there were many. */
 void task_spend(void);
@@ -272,8 +276,11 @@ void task_leave(struct task *t, task_commit_fn commit, void *arg);
 /* group.c */
 /* Makes t the member of a group without an owner, before anything runs. */
 void group_root(struct group *g, struct task *t);
-/* t has returned: leaves its group. Between two tasks. */
-void group_member_ended(struct processor *p, struct task *t, int result);
+/* These, one group's and listed by `next`, have returned: they leave it. The result is of the
+ * first; the others came to none that matters. Between two tasks. */
+void group_members_ended(struct task *ended, int result);
+/* t, which returned result, may stay in its group for a while if others are found to follow. */
+bool group_lets_linger(const struct task *t, int result);
 /* Cancels the group with reason, which becomes its result unless it has one. */
 void group_fail(struct group *g, int reason);
 

@@ -8,7 +8,12 @@
  * G1  live counts the members that have not ended; whoever saw live == 0 under the lock may end
  *     the group: nobody touches it after.
  * G2  a task's cancel word is written once (the first reason stays) and before it is woken.
- * G3  a group opened by a cancelled task is cancelled from the start. */
+ * G3  a group opened by a cancelled task is cancelled from the start.
+ * G4  a member that returned may stay in its group while the thread it ran on goes from one
+ *     member that begins to the next (run.c): until those leave, the group cannot end, and
+ *     nothing else waits for one member, unless it came to an error, a limit keeps others out,
+ *     or the first success decides. A member that leaves its stack otherwise tells before. So
+ *     processors that share out a group's members do not meet at its lock for each of them. */
 #include "scheduler/group.h"
 
 #include "base/clock.h"
@@ -91,7 +96,7 @@ static void deadline_passed(struct timer *timer)
 static void group_init(struct group *g, const char *name, struct task *owner)
 {
     *g = (struct group){.name = name, .owner = owner, .grace_ns = GRACE_NS};
-    g->parent = owner != NULL ? owner->group : NULL;
+    g->parent = owner != NULL ? get_relaxed(&owner->group) : NULL;
     list_init(&g->open_link);
     list_init(&g->members);
     list_init(&g->waiters);
@@ -195,7 +200,8 @@ static int enter(struct group *g, struct task *t)
         spin_unlock(&g->lock);
         return -ECANCELED;
     }
-    t->group = g;
+    set_relaxed(&t->group, g);
+    t->may_linger = g->limit == 0 && g->policy != GROUP_FIRST_WINS;
     set_relaxed(&t->group_name, g->name);
     list_push_back(&g->members, &t->member);
     g->live++;
@@ -250,32 +256,39 @@ static void take_result(struct group *g, int result)
         cancel_locked(g, -ECANCELED, 0);
 }
 
-static void leave(struct group *g, struct task *t, int result)
+void group_members_ended(struct task *ended, int result)
 {
-    struct wait *ended = NULL, *placed = NULL;
+    struct group *g = get_relaxed(&ended->group);
+    struct wait *joins = NULL, *placed = NULL;
 
+    if (ended == sched.root)
+        sched.root_result = result;
     spin_lock(&g->lock);
-    list_remove(&t->member);
-    g->live--;
+    for (struct task *t = ended; t != NULL; t = get_relaxed(&t->next)) {
+        list_remove(&t->member);
+        g->live--;
+    }
     take_result(g, result);
     if (g->live == 0)
-        ended = claim_waiter(g, WAITS_FOR_END);
+        joins = claim_waiter(g, WAITS_FOR_END);
     if (g->limit > 0)
         placed = claim_waiter(g, WAITS_FOR_PLACE);
     spin_unlock(&g->lock);
     /* The group is alive as long as a claimed waiter has not been let go. */
     if (placed != NULL)
         wait_ready(placed, 0);
-    if (ended != NULL)
-        wait_ready(ended, 0);
+    if (joins != NULL)
+        wait_ready(joins, 0);
 }
 
-void group_member_ended(struct processor *p, struct task *t, int result)
+/* The only member is not worth a search, and who is not is told by its own descriptor: the
+ * group's lines stay with who adds to it. A hint: it is read without the lock. */
+bool group_lets_linger(const struct task *t, int result)
 {
-    count_add(&p->counters.ended, 1);
-    if (t == sched.root)
-        sched.root_result = result;
-    leave(t->group, t, result);
+    const struct list *next = __atomic_load_n(&t->member.next, __ATOMIC_RELAXED);
+    const struct list *prev = __atomic_load_n(&t->member.prev, __ATOMIC_RELAXED);
+
+    return t->may_linger && result >= 0 && next != prev;
 }
 
 static int result_of(const struct group *g)

@@ -62,6 +62,7 @@ struct group {
 };
 
 void group_open(struct group *g, const char *name);
+/* Before the first spawn. */
 void group_policy(struct group *g, enum group_policy policy);
 /* At most n members live at once: group_spawn then parks its caller. Before the first spawn. */
 void group_limit(struct group *g, unsigned n);

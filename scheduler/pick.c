@@ -68,6 +68,11 @@ static const struct task *youngest_in(const struct runq *q)
     return last != NULL && get_relaxed(&last->young) ? last : NULL;
 }
 
+static bool youngest_have_turn(const struct thread *m, const struct processor *p)
+{
+    return m->in_row < IN_ROW_MAX || !front_has_turn(m, p);
+}
+
 /* The youngest come first: who was woken or started last, and then those whom it displaced, the
  * last one first. So a tree of tasks is walked down before it is walked across, and as many of
  * its tasks have a stack as it is high, not as it is wide. */
@@ -75,7 +80,7 @@ static struct task *take_youngest(struct thread *m, struct processor *p)
 {
     struct task *t = NULL;
 
-    if (m->in_row < IN_ROW_MAX || !front_has_turn(m, p)) {
+    if (youngest_have_turn(m, p)) {
         t = runq_pop_next(&p->runq);
         if (t == NULL && youngest_in(&p->runq) != NULL)
             t = runq_pop_last(&p->runq);
@@ -85,6 +90,15 @@ static struct task *take_youngest(struct thread *m, struct processor *p)
     else if (m->in_row < IN_ROW_MAX_NEW)
         m->in_row++;
     return t;
+}
+
+const struct task *pick_foreseen(const struct thread *m, const struct processor *p)
+{
+    const struct task *t = NULL;
+
+    if (youngest_have_turn(m, p) && (t = get_relaxed(&p->runq.next)) == NULL)
+        t = youngest_in(&p->runq);
+    return t != NULL ? t : runq_first(&p->runq);
 }
 
 /* While one task runs, the stack of the next comes into the cache, as far as it is read on the

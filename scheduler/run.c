@@ -17,8 +17,9 @@
  * R1  who left is committed after its stack was left and before anything else happens on that
  *     thread: by the successor, or by the loop.
  * R2  a successor is chosen only from what stands here, and never when something else is due:
- *     a tick of the global queue and the poller, a timer, an answer to the monitor. So the loop
- *     is come by at least every PICK_TICK picks.
+ *     a tick of the global queue and the poller, a timer, an answer to the monitor, members
+ *     that have yet to leave their group (G4). So the loop is come by at least every PICK_TICK
+ *     picks.
  * R3  between leaving and arriving thread.task is NULL, as in the loop: nothing is taken from
  *     who stands between two tasks (H1).
  * R4  only who has a stack is switched to directly, and only by who keeps its own.
@@ -46,6 +47,7 @@
 #include <time.h>
 
 #define UNBOUND_SLEEP_NS 1000000
+#define ENDED_MAX 16 /* so many leave their group at once */
 
 /* errno belongs to the thread and is carried for the task. TSan sees one variable that a thread
  * writes and a fiber reads with nothing between them; here it is not to look. */
@@ -97,7 +99,7 @@ static bool leaves_unasked(struct thread *m)
 /* Who runs next, NULL when the loop is to see to that. */
 static struct task *successor(struct thread *m)
 {
-    if (!leaves_unasked(m))
+    if (!leaves_unasked(m) || m->ended != NULL)
         return NULL;
 
     struct processor *p = get_relaxed(&m->processor);
@@ -160,13 +162,34 @@ void task_leave(struct task *t, task_commit_fn commit, void *arg)
 
 /* ---- its beginning and its end ---- */
 
-/* Without its stack, which may still be stood on. */
-static void end(struct thread *m, struct task *t, int result)
+/* It is to leave its group, and to give back its stack, which may still be stood on. */
+static void end(struct thread *m, struct task *t)
 {
     inside_end(m); /* it began in task_entry */
     if (!stack_is_whole(get_relaxed(&t->stack)))
         overflow_end(t);
-    group_member_ended(get_relaxed(&m->processor), t, result);
+    count_add(&get_relaxed(&m->processor)->counters.ended, 1);
+    set_relaxed(&t->state, TASK_FREE);
+    set_relaxed(&t->next, m->ended);
+    m->ended = t;
+    m->ended_len++;
+}
+
+/* Those who ended here leave their group. The descriptor of `but` is still needed. */
+static void leave_group(struct thread *m, const struct task *but, int result)
+{
+    struct task *t = m->ended;
+
+    if (t == NULL)
+        return;
+    m->ended = NULL;
+    m->ended_len = 0;
+    group_members_ended(t, result);
+    for (struct task *next; t != NULL; t = next) {
+        next = get_relaxed(&t->next);
+        if (t != but)
+            task_free(get_relaxed(&m->processor), t);
+    }
 }
 
 static char *disown(struct task *t)
@@ -201,11 +224,25 @@ static bool commit_end(struct thread *m, struct task *t, void *arg)
 {
     bool root = t == sched.root;
 
-    end(m, t, (int)(intptr_t)arg);
+    end(m, t);
+    leave_group(m, t, (int)(intptr_t)arg);
     commit_stack(m, t, NULL);
     if (root)
         threads_stop();
     return false;
+}
+
+/* On the stack of t, and with it still in its group. */
+static bool may_follow(const struct task *next, const struct task *t)
+{
+    return next != NULL && get_relaxed(&next->stack) == NULL &&
+           get_relaxed(&next->group) == get_relaxed(&t->group);
+}
+
+static bool may_begin(const struct thread *m, const struct task *next, const struct task *t)
+{
+    return next != NULL && get_relaxed(&next->stack) == NULL &&
+           next->stack_class == t->stack_class && (m->ended == NULL || may_follow(next, t));
 }
 
 /* Who begins on the stack of t, which is over, R5; NULL when the loop is to see to both. */
@@ -214,19 +251,24 @@ static struct task *heir(struct thread *m, struct task *t, int result)
     on_leaving(m, t, commit_end, (void *)(intptr_t)result);
     if (!leaves_unasked(m) || t == sched.root)
         return NULL;
-    end(m, t, result);
-    on_leaving(m, t, commit_stack, NULL);
 
     struct processor *p = get_relaxed(&m->processor);
+    bool lingers = m->ended_len + 1 < ENDED_MAX && group_lets_linger(t, result) &&
+                   may_follow(pick_foreseen(m, p), t);
+    end(m, t);
+    on_leaving(m, t, commit_stack, NULL);
+    if (!lingers)
+        leave_group(m, t, result);
     struct task *next = pick_at_hand(m, p);
-    if (next == NULL || get_relaxed(&next->stack) != NULL ||
-        next->stack_class != t->stack_class) {
+    if (!may_begin(m, next, t)) {
+        leave_group(m, t, result);
         set_relaxed(&m->chosen, next);
         return NULL;
     }
     set_relaxed(&m->left, NULL);
     own(next, disown(t));
-    task_free(p, t);
+    if (m->ended == NULL)
+        task_free(p, t);
     begin(m, p, next);
     switch_control(m->sp);
     return next;
@@ -324,6 +366,7 @@ static void execute(struct thread *m, struct task *t)
     }
     run(m, p, t);
     commit_left(m);
+    leave_group(m, NULL, 0);
 }
 
 void run_loop(struct thread *m)

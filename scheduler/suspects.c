@@ -34,7 +34,7 @@ SANITIZER_GLANCE static bool copy(struct task *t, struct suspect *ret)
 
     ret->task = t;
     ret->id = t->id;
-    ret->group = t->group;
+    ret->group = get_relaxed(&t->group);
     ret->arg = (uintptr_t)t->arg;
     ret->open = t->groups_open.next;
     if (stack != NULL) {

@@ -150,13 +150,13 @@ void task_free(struct processor *p, struct task *t)
 {
     sanitizer_give(t);
     set_relaxed(&t->state, TASK_FREE);
-    if (!cache_is_full(p)) {
+    if (p != NULL && !cache_is_full(p)) {
         cache_push(p, t);
         return;
     }
     spin_lock(&store.lock);
     task_list_push(&store.free, t);
-    for (unsigned i = 0; i < TASK_CACHE_MAX / 2; i++)
+    for (unsigned i = 0; p != NULL && i < TASK_CACHE_MAX / 2; i++)
         task_list_push(&store.free, cache_pop(p));
     spin_unlock(&store.lock);
 }

@@ -177,6 +177,7 @@ struct task *task_new(struct processor *p, task_fn fn, void *arg,
     struct task *t = &house.tasks[house.tasks_len++];
     t->fn = fn;
     t->arg = arg;
+    t->next = NULL;
     t->name = options->name;
     t->site = options->site;
     list_init(&t->member);
@@ -197,7 +198,7 @@ static void run_task(void *arg)
 
     control_check(list_is_empty(&t->groups_open), "every group was closed");
     if (t->group != NULL)
-        group_member_ended(&house.processor, t, result);
+        group_members_ended(t, result);
     task_free(&house.processor, t);
     house.live--;
 }

@@ -19,7 +19,8 @@ enum { THREADS = 2, TASKS = 4, ROUNDS = 4, STACK_BYTES = 20480 };
 void played_leave(struct task *t, task_commit_fn commit, void *arg);
 char *played_stack_get(struct stack_cache *cache, unsigned class);
 void played_stack_put(struct stack_cache *cache, unsigned class, char *stack);
-void played_member_ended(struct processor *p, struct task *t, int result);
+void played_members_ended(struct task *ended, int result);
+bool played_lets_linger(const struct task *t, int result);
 void played_switch(void **ret_sp, void *to_sp);
 void played_switch_alike(void **ret_sp, void *to_sp);
 
@@ -50,6 +51,12 @@ struct task *pick_at_hand(struct thread *m, struct processor *p)
 {
     (void)m;
     return taken(runq_pop(&p->runq));
+}
+
+const struct task *pick_foreseen(const struct thread *m, const struct processor *p)
+{
+    (void)m;
+    return runq_first(&p->runq);
 }
 
 struct task *processor_find(struct thread *m)
@@ -97,11 +104,17 @@ void played_stack_put(struct stack_cache *cache, unsigned class, char *stack)
     stage.free[stage.free_len++] = stack;
 }
 
-void played_member_ended(struct processor *p, struct task *t, int result)
+void played_members_ended(struct task *ended, int result)
 {
-    (void)p, (void)t;
     CONTROL_HOLDS(result == 0);
-    stage.ended++;
+    for (struct task *t = ended; t != NULL; t = t->next)
+        stage.ended++;
+}
+
+bool played_lets_linger(const struct task *t, int result)
+{
+    (void)t, (void)result;
+    return true;
 }
 
 static bool committed(struct thread *m, struct task *t, void *arg)

@@ -5,7 +5,7 @@ PLAYED   := $(patsubst %,$(B)/controlled/scheduler/%.o,runq wait chan select wai
 # Its own play stands in for what is around it; all others have the house's task_leave.
 $(B)/controlled/scheduler/run.o: CFLAGS += -Dtask_leave=played_leave -Dswitch_context=played_switch \
     -Dswitch_alike=played_switch_alike -Dstack_get=played_stack_get -Dstack_put=played_stack_put \
-    -Dgroup_member_ended=played_member_ended
+    -Dgroup_members_ended=played_members_ended -Dgroup_lets_linger=played_lets_linger
 
 $(B)/controlled/%.o: %.c
 	@mkdir -p $(@D) && echo "  cc    $@"

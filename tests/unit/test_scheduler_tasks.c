@@ -1,7 +1,9 @@
 /* Tasks: each runs exactly once, and all processors help. */
+#include "scheduler/block.h"
 #include "scheduler/core.h"
 #include "scheduler/event.h"
 #include "scheduler/net.h"
+#include "scheduler/spin.h"
 #include "scheduler/timer.h"
 
 #include "tests/lib/scheduled.h"
@@ -485,6 +487,68 @@ START_TEST(a_task_behind_a_mute_hog_is_taken_by_another_processor)
 }
 END_TEST
 
+/* ---- who ends tells later ---- */
+
+enum { FOLLOWERS = 5 };
+
+static int end_task(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+static unsigned live_now(struct group *g)
+{
+    spin_lock(&g->lock);
+    unsigned live = g->live;
+    spin_unlock(&g->lock);
+    return live;
+}
+
+struct last {
+    struct event gate;
+    _Atomic bool begun;
+    bool blocks; /* and so loses its processor */
+};
+
+static int last_task(void *arg)
+{
+    struct last *last = arg;
+
+    if (last->blocks)
+        block_enter_long(BLOCK_FILE);
+    atomic_store(&last->begun, true);
+    if (last->blocks)
+        block_leave();
+    return event_wait(&last->gate, 0);
+}
+
+/* The youngest come first: the last of the group follows all that end. */
+static int end_before_one_that_parks(void *arg)
+{
+    struct last last = {.blocks = *(bool *)arg};
+    struct group g;
+
+    event_init(&last.gate);
+    group_open(&g, "last");
+    ck_assert_int_eq(group_go(&g, last_task, &last), 0);
+    for (int i = 0; i < FOLLOWERS; i++)
+        ck_assert_int_eq(group_go(&g, end_task, NULL), 0);
+    while (!atomic_load(&last.begun) || live_now(&g) > 1)
+        ck_assert_int_eq(task_yield(), 0);
+    event_set(&last.gate);
+    ck_assert_int_eq(group_join(&g), 0);
+    return 0;
+}
+
+START_TEST(who_parks_tells_of_those_who_ended_before_on_its_thread)
+{
+    bool blocks = _i == 1;
+
+    scheduled(1, end_before_one_that_parks, &blocks);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("scheduler_tasks");
@@ -504,6 +568,7 @@ int main(void)
     tcase_add_test(tc, who_starts_many_lets_them_run_in_between);
     tcase_add_loop_test(tc, hogs_that_call_checkpoint_let_a_sleeper_return, 0, 2);
     tcase_add_test(tc, a_task_behind_a_mute_hog_is_taken_by_another_processor);
+    tcase_add_loop_test(tc, who_parks_tells_of_those_who_ended_before_on_its_thread, 0, 2);
     suite_add_tcase(s, tc);
     return scheduled_main(s);
 }
