@@ -480,6 +480,17 @@ static void submit(struct request *q, struct batch *batch, int64_t wait_ms)
         submit_one(q, batch, &options, wait_ms);
 }
 
+/* What was asked for and is not done is said; a preference may be passed over. */
+static bool waits_for_many(struct request *q, const struct batch *batch, int64_t wait_ms,
+                           bool preferred)
+{
+    if (!batch->many || wait_ms == 0 || preferred)
+        return false;
+    problem(q, "bad-parameter",
+            "wait is for one job; an array or lines are answered once they are durable");
+    return true;
+}
+
 void jobs_submit(struct request *q)
 {
     static const char *const names[] = {"wait", "atomic", NULL};
@@ -490,7 +501,7 @@ void jobs_submit(struct request *q)
     if (!params_known(q, names) || !params_bool(q, "atomic", true, &atomic) ||
         !params_wait(q, &wait_ms, &preferred))
         return;
-    if (read_body(q, &batch)) {
+    if (read_body(q, &batch) && !waits_for_many(q, &batch, wait_ms, preferred)) {
         if (!batch.many && batch.wrong > 0)
             refuse_one(q, batch.faults[0]);
         else if (batch.wrong > 0 && (atomic || batch.wrong == batch.count))
