@@ -2,11 +2,13 @@
  * the one before has ended and a pause. The job itself tells when it runs, by this machine's
  * monotonic clock.
  *
- *   http_idle -to SOCKET-OR-PORT [-jobs 200] [-pause_us 5000] http | exec
+ *   http_idle -to SOCKET-OR-PORT [-jobs 200] [-pause_us 5000] http | exec | worker
  *
  * http: the request of the job arrives at a listener here; exec: the job is this program again,
- * which says so by a datagram as the first thing it does. Prints KEY<TAB>VALUE lines: p50_us
- * and p99_us from before the submission is sent until the job runs. */
+ * which says so by a datagram as the first thing it does; worker: a connection that waits for
+ * a lease has it. Prints KEY<TAB>VALUE lines: p50_us and p99_us from before the submission is
+ * sent until the job runs, and first_us, the first one apart: its kind's library is loaded
+ * then. */
 #include "tests/bench/http_bench.h"
 
 #include <limits.h>
@@ -25,6 +27,7 @@ static struct {
 struct place {
     int fd;
     char job[PATH_MAX + 512];
+    void (*wait)(struct place *place); /* before the submission; or NULL */
     double (*started_us)(struct place *place, uint64_t start_ns);
     char path[PATH_MAX];
 };
@@ -106,6 +109,40 @@ static void exec_open(struct place *place)
     place->started_us = exec_started_us;
 }
 
+static void lease_wait(struct place *place)
+{
+    struct buf b = BUF_INIT;
+
+    request_put(&b, "POST", "/v1/leases?wait=10s", "", "{\"max\":1}");
+    send_all(place->fd, b.data, b.len);
+    buf_deinit(&b);
+    nap_us(options.pause_us); /* until it is parked */
+}
+
+/* Takes the lease, and completes it. */
+static double lease_started_us(struct place *place, uint64_t start_ns)
+{
+    struct buf b = BUF_INIT, done = BUF_INIT;
+    double us;
+
+    MUST(answer_read(place->fd, &b) == 200);
+    us = since_s(start_ns) * 1e6;
+    buf_putf(&done, "[{\"id\":%.0f,\"fence\":%.0f}]", number_of(buf_str(&b), "\"id\":"),
+             number_of(buf_str(&b), "\"fence\":"));
+    MUST(ask(place->fd, "POST", "/v1/leases/complete", buf_str(&done), &b) == 200);
+    buf_deinit(&b);
+    buf_deinit(&done);
+    return us;
+}
+
+static void worker_open(struct place *place)
+{
+    place->fd = dial(options.to);
+    snprintf(place->job, sizeof place->job, "{\"worker\":{}}");
+    place->wait = lease_wait;
+    place->started_us = lease_started_us;
+}
+
 /* The job. */
 static int stamp(const char *path)
 {
@@ -132,12 +169,16 @@ static void end_await(int fd, double id, struct buf *b)
 
 static void measure(struct place *place)
 {
-    double *started = calloc(options.jobs, sizeof *started);
+    unsigned jobs = options.jobs + 1;
+    double *started = calloc(jobs, sizeof *started);
     struct buf b = BUF_INIT;
     int fd = dial(options.to);
 
     MUST(started != NULL);
-    for (unsigned i = 0; i < options.jobs; i++) {
+    for (unsigned i = 0; i < jobs; i++) {
+        if (place->wait)
+            place->wait(place);
+
         uint64_t start_ns = clock_mono_ns();
 
         buf_clear(&b);
@@ -148,8 +189,9 @@ static void measure(struct place *place)
         end_await(fd, number_of(buf_str(&b), "\"id\":"), &b);
         nap_us(options.pause_us);
     }
-    say("p50_us", quantile(started, options.jobs, 0.5));
-    say("p99_us", quantile(started, options.jobs, 0.99));
+    say("first_us", started[0]);
+    say("p50_us", quantile(started + 1, options.jobs, 0.5));
+    say("p99_us", quantile(started + 1, options.jobs, 0.99));
     close(fd);
     buf_deinit(&b);
     free(started);
@@ -157,8 +199,9 @@ static void measure(struct place *place)
 
 static int usage(void)
 {
-    fprintf(stderr,
-            "usage: http_idle -to SOCKET-OR-PORT [-jobs N] [-pause_us N] http | exec\n");
+    fprintf(
+        stderr,
+        "usage: http_idle -to SOCKET-OR-PORT [-jobs N] [-pause_us N] http | exec | worker\n");
     return 2;
 }
 
@@ -187,6 +230,8 @@ int main(int argc, char **argv)
         http_open(&place);
     else if (strcmp(kind, "exec") == 0)
         exec_open(&place);
+    else if (strcmp(kind, "worker") == 0)
+        worker_open(&place);
     else
         return usage();
     measure(&place);

@@ -176,6 +176,7 @@ latency() {
     floor sync
     "$build/tests/bench/http_idle" -to "$socket" -jobs "$idle_jobs" "$1" >"$scratch/out"
     stop
+    bench "latency_idle$2_first_us" "$(value first_us)" us
     bench "latency_idle$2_p50_us" "$(value p50_us)" us
     bench "latency_idle$2_p99_us" "$(value p99_us)" us
     bench "latency_idle$2_p50_syncs" "$(syncs "$(value p50_us)")" syncs
@@ -230,6 +231,7 @@ nothing
 workers
 latency http ""
 latency exec _exec
+latency worker _worker
 rest
 crowd
 core
