@@ -399,11 +399,26 @@ START_TEST(addresses_are_literal)
 }
 END_TEST
 
+START_TEST(a_wait_is_for_one_job)
+{
+    static const char batch[] = "[{\"exec\":{\"argv\":[\"true\"]}}]";
+    struct answer a;
+
+    api_daemon_start();
+    expect_problem(400, "bad-parameter", "", "POST", "/v1/jobs?wait=20s", "", batch);
+    expect_problem(404, "not-found", "", "GET", "/v1/jobs/1", "", NULL);
+    a = expect(201, "POST", "/v1/jobs", "Prefer: wait=20\r\n", batch);
+    answer_free(&a);
+    api_daemon_stop();
+}
+END_TEST
+
 int main(void)
 {
     return SUITE_MAIN(
-        "api_admin", queues_are_shown_and_set, bad_settings_change_nothing,
-        health_says_alive_and_ready, a_trace_of_the_scheduler_is_for_the_asking, counters_count,
+        "api_admin", a_wait_is_for_one_job, queues_are_shown_and_set,
+        bad_settings_change_nothing, health_says_alive_and_ready,
+        a_trace_of_the_scheduler_is_for_the_asking, counters_count,
         a_sound_store_is_told_so_and_bad_paths_are_refused,
         each_series_has_a_type_and_comes_once, the_description_and_the_table_are_one,
         the_description_is_served_and_complete, every_problem_has_a_status_and_an_exit_status,
