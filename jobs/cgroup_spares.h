@@ -6,15 +6,17 @@
  * its attempt is over, and its next one finds it as if it were new:
  *
  * R1  empty: its attempt has seen it without a process before it gave it back, and take looks
- *     again. Whoever is born is born into the cgroup of its parent, so an empty one stays
- * empty. R2  untouched: from its making on nobody has opened a file in it, made a cgroup below
- * it, or changed its attributes. inotify tells: before a process leaves a cgroup its
- * descriptors are closed, and the kernel queues the event while the call runs. That covers our
- * own cgroup.kill and whatever a job, or its container tool, does to its own cgroup: each needs
+ *     again. Whoever is born is born into the cgroup of its parent, so an empty one stays so.
+ *
+ * R2  untouched: from its making on nobody has opened a file in it, made a cgroup below it, or
+ *     changed its attributes. inotify tells: before a process leaves a cgroup its descriptors
+ *     are closed, and the kernel queues the event while the call runs. That covers our own
+ *     cgroup.kill and whatever a job, or its container tool, does to its own cgroup: each needs
  *     an open. A look from outside spoils one too, which costs a making and no more.
- * R3  unmeasured: what remains of earlier attempts in its counters is taken off. Of memory
- *     that cannot be done (charges stay, the peak stays), so where the memory controller
- * counts, each attempt has a fresh one.
+ *
+ * R3  unmeasured: what remains of earlier attempts in its counters is taken off. Of memory that
+ *     cannot be done (charges stay, the peak stays), so where the memory controller counts,
+ *     each attempt has a fresh one.
  *
  * A cgroup that fails any of it is removed, as those with limits always are. Without inotify
  * none is kept. Spares are below the root like all others: recovery removes them. */
