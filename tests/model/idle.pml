@@ -22,7 +22,9 @@
  *                 owes nobody a look when it finds one task of several
  *   NO_SUCCESSOR  a spinner that found work wakes nobody for what is left
  *   SILENT_THEFT  a thief that was not counted as a spinner tells nobody of what it brought home
- *   SILENT_BATCH  who takes a batch from the global queue tells nobody of it */
+ *   SILENT_BATCH  who takes a batch from the global queue tells nobody of it
+ *   SILENT_TIMER  nobody was told of who yielded alone, as it is next; and nobody is told of a
+ *                 second one that a timer puts beside it */
 #ifndef THIEVES
 #define THIEVES 2
 #endif
@@ -35,7 +37,15 @@
 #ifndef OUTSIDE
 #define OUTSIDE 0
 #endif
-#define TASKS (BUSY * PER + OUTSIDE)
+#ifndef YIELDS /* processors among the BUSY whose only task yields, instead of spawning */
+#define YIELDS 0
+#endif
+#ifdef TIMER /* on each of them, just then */
+#define FIRED 1
+#else
+#define FIRED 0
+#endif
+#define TASKS ((BUSY - YIELDS) * PER + YIELDS * (1 + FIRED) + OUTSIDE)
 #define RINGS (BUSY + THIEVES)
 
 byte ring[RINGS], global_len, spinning, idle_count, started;
@@ -223,6 +233,24 @@ proctype Spawner(byte me) {
     od
 }
 
+/* Nobody is told that its task yields: it is next here, or on a tick one from the global queue,
+ * whose submitter has told somebody who will see both. */
+proctype Yielder(byte me) {
+    byte k, got;
+    ring[me]++;
+#ifdef TIMER
+    ring[me]++;
+#ifndef SILENT_TIMER
+    if :: ring[me] > 1 -> submit() :: else -> skip fi;
+#endif
+#endif
+    if
+    :: atomic { global_len > 0 -> global_len--; got = 1 }
+    :: atomic { if :: ring[me] > 0 -> ring[me]--; got = 1 :: else -> got = 0 fi }
+    fi;
+    if :: got > 0 -> started++; started == TASKS :: else -> skip fi
+}
+
 proctype Foreigner() {
     byte k;
     global_len = OUTSIDE;
@@ -233,7 +261,8 @@ init {
     byte j;
     atomic {
         j = 0; do :: j < THIEVES -> run Worker(j); j++ :: else -> break od;
-        j = 0; do :: j < BUSY -> run Spawner(j); j++ :: else -> break od;
+        j = 0; do :: j < YIELDS -> run Yielder(j); j++ :: else -> break od;
+        do :: j < BUSY -> run Spawner(j); j++ :: else -> break od;
         if :: OUTSIDE > 0 -> run Foreigner() :: else -> skip fi
     };
     started == TASKS

@@ -61,6 +61,9 @@ searches() {
     echo "holds idle_one_spawner idle.pml -DTHIEVES=2 -DBUSY=1 -DPER=2"
     echo "holds idle_from_outside idle.pml -DTHIEVES=2 -DBUSY=0 -DOUTSIDE=2"
     echo "holds idle_from_both_sides idle.pml -DTHIEVES=2 -DBUSY=1 -DOUTSIDE=1"
+    echo "holds idle_yields_beside_the_global_queue idle.pml -DTHIEVES=2 -DBUSY=1 -DYIELDS=1 -DOUTSIDE=1"
+    echo "holds idle_yields_beside_a_timer idle.pml -DTHIEVES=2 -DBUSY=1 -DYIELDS=1 -DTIMER"
+    echo "breaks idle_SILENT_TIMER idle.pml -DTHIEVES=2 -DBUSY=1 -DYIELDS=1 -DTIMER -DSILENT_TIMER"
     for mutant in NO_FENCE NO_RESCAN RESCAN_FIRST IDLE_LAST COUNTED_ONLY NO_SUCCESSOR; do
         echo "breaks idle_$mutant idle.pml -DTHIEVES=2 -DBUSY=1 -DPER=2 -D$mutant"
     done
