@@ -12,6 +12,7 @@
 #define SETTLE_ROUNDS 2000
 #define BEGIN_MS INT64_C(1700000000000)
 #define HOUR_MS INT64_C(3600000)
+#define SLOW_COMMIT_MS 10000 /* at most: longer than some leases, attempts and start_by */
 
 const char *const sim_queues[SIM_QUEUES] = {"default", "mail", "images"};
 static const char *const lane_keys[] = {NULL, NULL, "anna", "bert", "carl"};
@@ -250,6 +251,7 @@ static void open_again(struct sim *s)
     do {
         if (sim_chance(s, 20))
             fault_arm("store.commit", 1, -ENOSPC, false);
+        s->round_ms = s->now_ms;
         r = commit_recover(s->commit, s->now_ms);
         fault_disarm_all();
         if (r > 0)
@@ -317,6 +319,17 @@ static void round_played(struct sim *s, enum fate fate, int r)
     }
 }
 
+/* The disk takes its time, and so do its refusals: what a round decided is told, or lost, only
+ * then. */
+static void wait_for_disk(struct sim *s)
+{
+    int64_t took_ms = (int64_t)sim_below(s, SLOW_COMMIT_MS);
+
+    s->now_ms += took_ms;
+    s->totals->slow++;
+    sim_say(s, "the commit has taken %lld ms", (long long)took_ms);
+}
+
 static void play_round(struct sim *s)
 {
     static const char *const points[] = {"store.begin", "store.commit", "store.step"};
@@ -327,11 +340,14 @@ static void play_round(struct sim *s)
     s->kept = false;
     if (s->now_ms > s->latest_ms)
         s->latest_ms = s->now_ms;
+    s->round_ms = s->now_ms;
     s->totals->rounds++;
     if (fate == FATE_REFUSED || fate == FATE_CRASH_BEFORE)
         fault_arm(points[sim_below(s, 3)], 1, -ENOSPC, false);
     r = commit_round(s->commit, s->list, s->items_len, &s->asks, s->now_ms);
     fault_disarm_all();
+    if (!s->settling && sim_chance(s, 5))
+        wait_for_disk(s);
     if (r < 0 && r != -ENOSPC)
         sim_fail(s, "V5: the store says %d", r);
     round_played(s, fate, r);

@@ -1,6 +1,6 @@
 /* sim.h: the engine's rounds in a world that a seed decides: what is submitted and asked, how
- * attempts end and when, what the clock does, which commits fail, where the daemon dies. It
- * drives jobs/commit.c itself, on the store in memory, on virtual time.
+ * attempts end and when, what the clock does, which commits fail or are slow, where the daemon
+ * dies. It drives jobs/commit.c itself, on the store in memory, on virtual time.
  *
  * A model beside it keeps its own journal of what was acknowledged, and after each round looks
  * for what must not be:
@@ -30,6 +30,7 @@
 struct sim_totals {
     uint64_t rounds, submitted, starts, ends, refused, crashes, superseded;
     uint64_t leases, leases_lost, stale_words;
+    uint64_t slow, leases_late; /* commits that took long; leases that were over when told */
 };
 
 /* Plays one seed; story: where to tell it, NULL = nowhere. False: why says what was seen. Adds

@@ -94,6 +94,7 @@ static void given(struct sim *s, const struct core_lease *lease)
     if (!job)
         return;
     s->totals->leases++;
+    s->totals->leases_late += lease->until_ms <= s->now_ms;
     if (known->final)
         sim_fail(s, "V2: job %llu is leased and was %s", ID(job->id),
                  job_state_name(known->final));
@@ -101,7 +102,7 @@ static void given(struct sim *s, const struct core_lease *lease)
         sim_fail(s, "V3: job %llu is leased with fence %u after %u, stored %u", ID(job->id),
                  lease->fence, known->fence, job->fence);
     if (job->kind != KIND_WORKER || job->state != JOB_RUNNING ||
-        job->lease_until_ms != lease->until_ms || lease->until_ms <= s->now_ms)
+        job->lease_until_ms != lease->until_ms || lease->until_ms <= s->round_ms)
         sim_fail(s, "V9: job %llu is leased and not stored so", ID(job->id));
     known->fence = lease->fence;
     known->leased = true;
@@ -167,8 +168,8 @@ void sim_lease_speak(struct sim *s)
 static void heard(struct sim *s, struct sim_worker *w, int answer)
 {
     const struct sim_job *known = &s->jobs[w->id];
-    bool in_time = known->leased && w->fence == known->fence && w->until_ms >= s->now_ms &&
-                   (!w->deadline_ms || w->deadline_ms >= s->now_ms);
+    bool in_time = known->leased && w->fence == known->fence && w->until_ms >= s->round_ms &&
+                   (!w->deadline_ms || w->deadline_ms >= s->round_ms);
 
     if (answer == CORE_OK && w->fence != known->fence)
         sim_fail(s, "V9: a word about %llu with fence %u was taken, the last is %u", ID(w->id),

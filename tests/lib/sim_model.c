@@ -93,9 +93,9 @@ static void check_limits(struct sim *s, enum job_kind kind)
 
 static void check_time(struct sim *s, const struct job *job)
 {
-    if (job->start_by_at_ms && job->fence == 1 && s->now_ms > job->start_by_at_ms)
+    if (job->start_by_at_ms && job->fence == 1 && s->round_ms > job->start_by_at_ms)
         sim_fail(s, "V4: job %llu starts after its start_by", ID(job->id));
-    if (job->retry_until_at_ms && s->now_ms > job->retry_until_at_ms)
+    if (job->retry_until_at_ms && s->round_ms > job->retry_until_at_ms)
         sim_fail(s, "V4: job %llu starts after its retry_for", ID(job->id));
     uint32_t attempts_max =
         job->kind == KIND_WORKER ? sim_lease_attempts_max(job) : SIM_MAX_ATTEMPTS;
@@ -236,7 +236,7 @@ static void crashed(struct sim *s, const struct core_action *action)
     if (action->crashes != known->crashes + 1)
         sim_fail(s, "V3: job %llu has %u crashes after %u", ID(action->id), action->crashes,
                  known->crashes);
-    if (lost && known->leased && known->lease_until_ms >= s->now_ms)
+    if (lost && known->leased && known->lease_until_ms >= s->round_ms)
         sim_fail(s, "V9: the lease of job %llu was lost before its time", ID(action->id));
     known->crashes = action->crashes;
     s->totals->leases_lost += lost;
@@ -300,7 +300,7 @@ static void key_answered(struct sim *s, const struct commit_item *item, struct s
     if (item->answer == COMMIT_KEY_REUSED && key->fingerprint == item->fingerprint && valid)
         sim_fail(s, "V7: a key was refused to its own request");
     if (item->answer == CORE_OK && !item->replayed)
-        *key = (struct sim_key){first, item->fingerprint, s->now_ms};
+        *key = (struct sim_key){first, item->fingerprint, s->round_ms};
 }
 
 static void submitted(struct sim *s, const struct commit_item *item, int key)
@@ -342,8 +342,8 @@ static bool is_overdue(const struct sim *s, const struct job *job)
 {
     bool waits = job->state == JOB_SCHEDULED || job->state == JOB_RETRYING;
 
-    return (waits && job->run_at_ms <= s->now_ms) ||
-           (job->lease_until_ms && job->lease_until_ms < s->now_ms);
+    return (waits && job->run_at_ms <= s->round_ms) ||
+           (job->lease_until_ms && job->lease_until_ms < s->round_ms);
 }
 
 static int tally_job(void *ctx, const struct job *job)

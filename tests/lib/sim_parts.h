@@ -64,6 +64,7 @@ struct sim {
     uint64_t seed, round;
     struct rand rand;
     int64_t now_ms, latest_ms; /* the latter never goes back: what was forgotten stays so */
+    int64_t round_ms;          /* when the last round began, which knew of no later time */
     FILE *story;
     char *why;
     bool failed, settling;

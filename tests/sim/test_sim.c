@@ -39,16 +39,21 @@ START_TEST(no_seed_breaks_what_is_promised)
     }
     fprintf(stderr,
             "%llu seeds: %llu rounds, %llu jobs, %llu starts, %llu ends, %llu refused commits, "
-            "%llu crashes, %llu late ends, %llu leases, %llu of them lost, %llu stale words\n",
+            "%llu slow ones, %llu crashes, %llu late ends, %llu leases, %llu of them lost, "
+            "%llu over "
+            "when told, %llu stale words\n",
             (unsigned long long)seeds, (unsigned long long)totals.rounds,
             (unsigned long long)totals.submitted, (unsigned long long)totals.starts,
             (unsigned long long)totals.ends, (unsigned long long)totals.refused,
-            (unsigned long long)totals.crashes, (unsigned long long)totals.superseded,
-            (unsigned long long)totals.leases, (unsigned long long)totals.leases_lost,
+            (unsigned long long)totals.slow, (unsigned long long)totals.crashes,
+            (unsigned long long)totals.superseded, (unsigned long long)totals.leases,
+            (unsigned long long)totals.leases_lost, (unsigned long long)totals.leases_late,
             (unsigned long long)totals.stale_words);
     /* A simulation in which nothing happens proves nothing. */
     ck_assert_uint_gt(totals.crashes, seeds);
     ck_assert_uint_gt(totals.refused, seeds);
+    ck_assert_uint_gt(totals.slow, seeds);
+    ck_assert_uint_gt(totals.leases_late, seeds / 4);
     ck_assert_uint_gt(totals.ends, seeds * 10);
     ck_assert_uint_gt(totals.superseded, 0);
     ck_assert_uint_gt(totals.leases, seeds * 5);
