@@ -51,6 +51,7 @@ static int folder_sync(const char *path)
  * written yet. */
 static bool header_is_ours(int fd)
 {
+    static const char magic[] = "SQLite format 3"; /* with its end: 16 bytes */
     static const unsigned char zeros[HEADER_BYTES];
     unsigned char head[HEADER_BYTES] = {0};
     unsigned application;
@@ -59,7 +60,7 @@ static bool header_is_ours(int fd)
         return false;
     memcpy(&application, head + HEADER_APPLICATION_AT, sizeof application);
     return memcmp(head, zeros, sizeof head) == 0 ||
-           (strcmp((const char *)head, "SQLite format 3") == 0 &&
+           (memcmp(head, magic, sizeof magic) == 0 &&
             application == htobe32(SCHEMA_APPLICATION_ID));
 }
 
