@@ -14,11 +14,11 @@
  *     it says on the disk.
  * G2  after a round that failed core and store hold what they held before it. (After -EIO the
  *     store is to be opened again, see S2 in store.h.)
- * What asks for jobs to work on (struct lease_ask) comes last in a round, so that what was
- * submitted, returned or freed in it can be given away in the same transaction.
- *
  * G3  an Idempotency-Key is found, stepped and stored in one round: two requests with one key
  *     never make two sets of jobs.
+ *
+ * What asks for jobs to work on (struct lease_ask) comes last in a round, so that what was
+ * submitted, returned or freed in it can be given away in the same transaction.
  *
  * Rejected: a timer that lets batches grow (it taxes every idle request for a load that is not
  * there); a transaction per input (its sync is the whole cost). */

@@ -34,10 +34,8 @@
 #define ROUND_REQUESTS_MAX 4096 /* requests in one transaction */
 #define ROUND_JOBS_MAX 20000    /* and submitted jobs, the last request apart */
 #define ROUND_ITEMS_MAX (ROUND_JOBS_MAX + ENGINE_WORDS_MAX)
-#define ASKERS_MAX 10000 /* workers that wait for jobs */
-#define ASKERS_JOBS_MAX                                                                        \
-    1000000 /* and what they wait for: each has room for all it asks for                       \
-             */
+#define ASKERS_MAX 10000        /* workers that wait for jobs */
+#define ASKERS_JOBS_MAX 1000000 /* and what they ask for, which each has room for */
 #define READERS_MAX 64
 #define READ_BACKLOG_MAX 65536
 

@@ -19,7 +19,7 @@
  * N3  What an undo needs is not given back while an update is open: lane_leave without trim
  *     takes a crowd only when one job is left, for which there is room without.
  *
- * Of the commit thread; nothing here locks. */
+ * Of the commit task; nothing here locks. */
 #ifndef JOBS_LANE_H
 #define JOBS_LANE_H
 
@@ -46,9 +46,8 @@ struct lane {
     char key[];       /* "" = none */
 };
 
-#define LANE_KEY_MAX                                                                           \
-    (ARENA_ITEM_MAX - offsetof(struct lane, key) - 1) /* spec.h allows less                    \
-                                                       */
+/* spec.h allows less. */
+#define LANE_KEY_MAX (ARENA_ITEM_MAX - offsetof(struct lane, key) - 1)
 
 /* What a lane has that is not alone. */
 struct crowd {

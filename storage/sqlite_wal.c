@@ -25,10 +25,8 @@
 #include <sys/statvfs.h>
 
 #define WAL_WARM_BYTES (8 * 1024 * 1024)
-#define WAL_WARM_STEP_BYTES                                                                    \
-    (1024 * 1024)        /* a time, so that a commit that comes waits little                   \
-                          */
-#define WAL_WARM_ROOM 16 /* the disk must have so many times that */
+#define WAL_WARM_STEP_BYTES (1024 * 1024) /* so that a commit that comes waits little */
+#define WAL_WARM_ROOM 16                  /* the disk must have so many times that */
 #define WAL_IDLE_BYTES WAL_WARM_BYTES
 #define WAL_BOUND_BYTES (24 * 1024 * 1024)
 #define WAL_LONG_BYTES (64 * 1024 * 1024)
