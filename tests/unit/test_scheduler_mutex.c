@@ -169,6 +169,8 @@ END_TEST
 
 /* ---- the bound on waiting ---- */
 
+#define WAITS 200
+
 struct greed {
     struct mutex mutex;
     _Atomic uint64_t wants_since_ns; /* 0: the modest task does not wait */
@@ -197,40 +199,51 @@ static int greedy(void *arg)
     return 0;
 }
 
+static int by_length(const void *a, const void *b)
+{
+    const uint64_t *x = a, *y = b;
+
+    return (*x > *y) - (*x < *y);
+}
+
+/* arg: whether there is but one processor. */
 static int starving(void *arg)
 {
     struct greed x = {.wants_since_ns = 0};
     struct group g;
-    uint64_t worst_ns = 0;
+    uint64_t waits_ns[WAITS];
 
-    (void)arg;
     mutex_init(&x.mutex);
     group_open(&g, "greedy");
     ck_assert_int_eq(group_go(&g, greedy, &x), 0);
-    for (int i = 0; i < 200; i++) {
+    for (int i = 0; i < WAITS; i++) {
         uint64_t since_ns = clock_mono_ns();
 
         atomic_store(&x.wants_since_ns, since_ns);
         ck_assert_int_eq(mutex_lock(&x.mutex, 0), 0);
         atomic_store(&x.wants_since_ns, 0);
-        uint64_t ns = clock_mono_ns() - since_ns;
-        worst_ns = ns > worst_ns ? ns : worst_ns;
+        waits_ns[i] = clock_mono_ns() - since_ns;
         mutex_unlock(&x.mutex);
         ck_assert_int_eq(task_yield(), 0);
     }
     atomic_store(&x.stop, true);
     ck_assert_int_eq(group_join(&g), 0);
-    /* The waiter queues a moment after it noted the time, and the system may put its thread off
-     * in between, for as long as it likes: a wait counts once. A few in 200 are such accidents;
-     * a mutex that starves its waiters passes them every time. */
-    ck_assert_uint_le(atomic_load(&x.passed), 10);
-    ck_assert_uint_lt(worst_ns, 500 * NS_PER_MS);
+    qsort(waits_ns, WAITS, sizeof *waits_ns, by_length);
+    ck_assert_uint_lt(waits_ns[WAITS / 2], 20 * NS_PER_MS);
+    ck_assert_uint_lt(waits_ns[WAITS - 1], 500 * NS_PER_MS);
+    /* The waiter queues a moment after it noted the time, and the system may put the thread off
+     * in between: a wait counts once, and a few are such accidents. With two processors the
+     * system may put off the one that a woken waiter stands on, for milliseconds. */
+    if (arg != NULL)
+        ck_assert_uint_le(atomic_load(&x.passed), 10);
     return 0;
 }
 
 START_TEST(nobody_passes_a_waiter_older_than_the_hand_off_time)
 {
-    scheduled(_i == 0 ? 1 : 2, starving, NULL);
+    bool one = _i == 0;
+
+    scheduled(one ? 1 : 2, starving, one ? &one : NULL);
 }
 END_TEST
 
